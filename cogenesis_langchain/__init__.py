@@ -1,0 +1,1 @@
+"""Write as yourself with a large cloud model that never learns who you are."""

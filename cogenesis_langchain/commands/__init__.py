@@ -1,0 +1,1 @@
+"""The `cogenesis` command: one file per group, wired together in `main.py`."""
