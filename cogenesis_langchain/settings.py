@@ -1,0 +1,314 @@
+"""The sections of the policy file as frozen records; `config.load` fills and checks them.
+
+Defaults are the safe ones: no cloud, everything local. Nothing here prints a key, a private value or a
+user's name: such fields are left out of `repr`, and validation errors never show their input.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from platformdirs import user_data_path
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
+from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.types import Level, Route
+
+ENV_PREFIX = "os.environ/"
+LEVELLED = (Route.SKETCH, Route.FUSE)
+
+
+def _environment_reference(value: object) -> object:
+    """Refuse a key written into the file, without repeating it."""
+    name = value.removeprefix(ENV_PREFIX) if isinstance(value, str) else ""
+    if not isinstance(value, str) or name == value or not name.isidentifier():
+        raise ValueError(f"a key never stands in the file; write {ENV_PREFIX}NAME and set the variable NAME")
+    return value
+
+
+def _expand(value: Path) -> Path:
+    return value.expanduser()
+
+
+def _text(value: object) -> object:
+    """YAML reads 2024 or yes as a number or a boolean: ask for quotes rather than guess."""
+    if isinstance(value, bool | int | float):
+        raise ValueError("must be text; put it in quotes")
+    return value
+
+
+KeyReference = Annotated[
+    str,
+    BeforeValidator(_environment_reference),
+    WithJsonSchema({"type": "string", "pattern": "^os\\.environ/[A-Za-z_][A-Za-z0-9_]*$"}),
+]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+FilePath = Annotated[Path, AfterValidator(_expand)]
+Name = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1, max_length=200)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """What every section shares: frozen, unknown keys refused, inputs never shown in errors."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class _Keyed(Section):
+    """A section that may need a key from the environment, read at first use and kept nowhere."""
+
+    api_key: KeyReference | None = None
+    """`os.environ/NAME`: the variable that holds the key. Not needed on loopback."""
+
+    @property
+    def key_variable(self) -> str | None:
+        """Name of the environment variable, or None where no key is configured."""
+        return self.api_key.removeprefix(ENV_PREFIX) if self.api_key else None
+
+    @property
+    def key_missing(self) -> bool:
+        """Whether a key is configured and its variable is unset or empty."""
+        return self.key_variable is not None and not os.environ.get(self.key_variable)
+
+    def key(self) -> SecretStr | None:
+        """The key, or None where none is configured. ConfigError names an unset variable."""
+        if self.key_variable is None:
+            return None
+        if self.key_missing:
+            raise ConfigError(f"environment variable {self.key_variable} is not set: export it and retry")
+        return SecretStr(os.environ[self.key_variable])
+
+
+class CloudModelConfig(_Keyed):
+    """The large model that must not learn who asks. Left out, nothing ever leaves the machine."""
+
+    provider: Literal["openai", "openai_compatible"] = "openai"
+    model: Name = "gpt-4o-mini"
+    base_url: Endpoint = "https://api.openai.com/v1"
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Seconds for one whole call."""
+    max_tokens: Annotated[int, Field(ge=16, le=100_000)] = 600
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.provider == "openai_compatible" and "base_url" not in self.model_fields_set:
+            raise ValueError("provider openai_compatible needs base_url")
+        if self.api_key is None and not is_loopback(self.base_url):
+            raise ValueError(f"an endpoint off this machine needs api_key: {ENV_PREFIX}NAME")
+        return self
+
+
+class LocalModelConfig(_Keyed):
+    """The small model that reads the private context: in process, or a server on a trusted endpoint."""
+
+    provider: Literal["llama_cpp", "openai_compatible"] = "llama_cpp"
+    model: Name = "qwen2.5-coder-1.5b-instruct"
+    """A name of `cogenesis models list`, or the model name the server expects."""
+    path: FilePath | None = None
+    """A GGUF file of one's own instead of a catalogue model; needs `chat_template`."""
+    sha256: Sha256 | None = None
+    """Hex SHA-256 of `path`, checked before use."""
+    chat_template: Literal["chatml", "llama3", "gemma", "mistral"] | None = None
+    base_url: Endpoint | None = None
+    n_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 4096
+    """Tokens of context window."""
+    n_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    max_tokens: Annotated[int, Field(ge=16, le=100_000)] = 700
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.provider == "openai_compatible":
+            self._check_server()
+            return self
+        if self.base_url or self.api_key:
+            raise ValueError("base_url and api_key belong to provider openai_compatible")
+        if self.path and not self.chat_template:
+            raise ValueError("path needs chat_template: chatml, llama3, gemma or mistral")
+        if not self.path and (self.sha256 or self.chat_template):
+            raise ValueError("sha256 and chat_template describe a file given as path")
+        return self
+
+    def _check_server(self) -> None:
+        if not self.base_url:
+            raise ValueError("provider openai_compatible needs base_url")
+        if self.path or self.sha256 or self.chat_template:
+            raise ValueError("path, sha256 and chat_template belong to provider llama_cpp")
+        tag = self.model.lower().rpartition(":")[2]
+        if ":" in self.model and (tag == "cloud" or tag.endswith("-cloud")):
+            # Ollama forwards such names to its own cloud through localhost.
+            raise ValueError("a :cloud model runs on somebody else's machine; name a model that runs here")
+
+
+class ModelsConfig(Section):
+    """Both models; without `cloud` every request is answered locally."""
+
+    cloud: CloudModelConfig | None = None
+    local: LocalModelConfig = LocalModelConfig()
+
+
+class KnownValuesConfig(Section):
+    """How the values that must never leave are matched, and what the file itself adds to them."""
+
+    min_length: Annotated[int, Field(ge=1, le=64)] = 3
+    """Characters; shorter values do not count alone."""
+    ignore: tuple[Name, ...] = Field(default=(), repr=False)
+    """Values that may leave although the context holds them."""
+    add: tuple[Name, ...] = Field(default=(), repr=False)
+    """Values that must never leave, for every user."""
+
+
+class GateConfig(Section):
+    """The last check on the bytes that leave."""
+
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Detector findings below this score do not stop a request; known values always do."""
+    on_hit: Literal["local", "block"] = "local"
+    max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 65_536
+
+
+class LedgerConfig(Section):
+    """Caps on what one user tells one endpoint in a day; None is no cap."""
+
+    max_bits_per_day: Annotated[float, Field(gt=0)] | None = None
+    max_requests_per_day: Annotated[int, Field(gt=0)] | None = None
+
+
+class PrivacyConfig(Section):
+    """Detection, known values, gate and ledger."""
+
+    mode: Literal["enforce", "observe"] = "enforce"
+    """`observe` decides, builds and logs, and sends nothing."""
+    tier: Literal["fast", "balanced", "thorough"] = "balanced"
+    known_values: KnownValuesConfig = KnownValuesConfig()
+    gate: GateConfig = GateConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    trusted_endpoints: tuple[Endpoint, ...] = ()
+    """Where private text may go off this machine: writer, Chroma server, Postgres. Loopback always may."""
+
+    def trusts(self, url: str) -> bool:
+        """Whether private text may go to `url`: loopback, or the origin of a trusted endpoint."""
+        return is_loopback(url) or origin(url) in {origin(trusted) for trusted in self.trusted_endpoints}
+
+
+class ServerConfig(_Keyed):
+    """A Chroma server instead of files on disk."""
+
+    base_url: Endpoint
+
+    @property
+    def host(self) -> str:
+        """Host name or address."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port, the scheme's own one where the URL names none."""
+        return origin(self.base_url)[2]
+
+    @property
+    def ssl(self) -> bool:
+        """Whether to speak TLS."""
+        return self.base_url.startswith("https:")
+
+
+class StoreConfig(Section):
+    """Where private context, receipts and keys live."""
+
+    path: FilePath = Field(default_factory=lambda: user_data_path("cogenesis"))
+    server: ServerConfig | None = None
+
+
+class VocabularyConfig(Section):
+    """Additions to the shipped closed lists: name -> description. Names go out, descriptions stay."""
+
+    kinds: dict[Name, Name] = {}
+    topics: dict[Name, Name] = {}
+
+
+class ActionConfig(Section):
+    """Where a request goes. `level` is for sketch and fuse (default topic)."""
+
+    route: Route
+    level: Level | None = None
+    ask: bool = False
+    """Show the outbound bodies first and wait for approval."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.level is not None and self.route not in LEVELLED:
+            raise ValueError(f"route {self.route} has no level; level belongs to sketch and fuse")
+        if self.ask and not self.route.sends:
+            raise ValueError(f"route {self.route} sends nothing, so there is nothing to ask")
+        return self
+
+
+class FallbackConfig(Section):
+    """One step of `on_failure`: another route, or the same route at a more private level."""
+
+    route: Route | None = None
+    level: Level | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.route is None and self.level is None:
+            raise ValueError("needs route or level")
+        return self
+
+
+class DefaultConfig(Section):
+    """What happens where no rule matches."""
+
+    route: Route = Route.LOCAL
+    level: Level | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.level is not None and self.route not in LEVELLED:
+            raise ValueError(f"route {self.route} has no level; level belongs to sketch and fuse")
+        return self
+
+
+class DecisionConfig(Section):
+    """One rule; the highest priority that matches wins. `rules` is read by `rules.parse`."""
+
+    name: Name
+    priority: int
+    rules: Annotated[Any, WithJsonSchema({"$ref": "#/$defs/Condition"})] = Field(repr=False)
+    action: ActionConfig
+    on_failure: tuple[FallbackConfig, ...] = ()
+
+
+class RoutingConfig(Section):
+    """The rules, and what holds where none matches."""
+
+    default: DefaultConfig = DefaultConfig()
+    decisions: tuple[DecisionConfig, ...] = ()
+
+
+class LimitsConfig(Section):
+    """Bounds on one request."""
+
+    max_chars: Annotated[int, Field(ge=100, le=1_000_000)] = 100_000
