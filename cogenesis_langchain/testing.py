@@ -15,11 +15,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from cogenesis_langchain.recording import SKETCH, Recorded, RecordingCloud, Reply
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+__all__ = [
+    "SKETCH",
+    "FakeDetector",
+    "FakeEmbedder",
+    "FakeWriter",
+    "Recorded",
+    "RecordingCloud",
+    "Reply",
+    "canaries",
+    "canary_context",
+    "leaked",
+]
 
 _WORD = re.compile(r"\w+")
 
