@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz, process
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong at `path`, the keys and list positions that lead there."""
 
-    path: Path
+    path: KeyPath
     message: str
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """`("routing", "decisions", 1, "name")` as `routing.decisions[1].name`."""
     out = ""
     for part in path:

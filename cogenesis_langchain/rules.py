@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cogenesis_langchain.faults import Fault, Path, suggest
+from cogenesis_langchain.faults import Fault, KeyPath, suggest
 from cogenesis_langchain.logic import COUNTS, NUMBERS, SETS, SIGNALS, WORDS
 from cogenesis_langchain.types import All, Any_, Compare, Condition, Match, Not
 
@@ -20,7 +20,7 @@ _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
 def parse(
-    raw: Any, path: Path = (), closed: Mapping[str, Collection[str]] | None = None
+    raw: Any, path: KeyPath = (), closed: Mapping[str, Collection[str]] | None = None
 ) -> tuple[Condition | None, list[Fault]]:
     """One condition and what is wrong with it (None where it cannot be read).
 
@@ -34,7 +34,7 @@ def parse(
 
 
 def _condition(
-    raw: Any, path: Path, closed: Mapping[str, Collection[str]], faults: list[Fault]
+    raw: Any, path: KeyPath, closed: Mapping[str, Collection[str]], faults: list[Fault]
 ) -> Condition | None:
     if not isinstance(raw, Mapping) or not raw:
         faults.append(Fault(path, "must be a condition, such as {kind: [invitation]} or {all: [...]}"))
@@ -59,7 +59,7 @@ def _condition(
 
 
 def _group(
-    key: str, value: Any, path: Path, closed: Mapping[str, Collection[str]], faults: list[Fault]
+    key: str, value: Any, path: KeyPath, closed: Mapping[str, Collection[str]], faults: list[Fault]
 ) -> Condition | None:
     if not isinstance(value, list | tuple) or not value:
         faults.append(Fault(path, "must be a list of at least one condition"))
@@ -72,7 +72,7 @@ def _group(
 
 
 def _match(
-    signal: str, value: Any, path: Path, closed: Collection[str] | None, faults: list[Fault]
+    signal: str, value: Any, path: KeyPath, closed: Collection[str] | None, faults: list[Fault]
 ) -> Condition | None:
     values = value if isinstance(value, list | tuple) else [value]
     before = len(faults)
@@ -87,7 +87,7 @@ def _match(
     return Match(signal, tuple(values)) if len(faults) == before else None
 
 
-def _number(signal: str, value: Any, path: Path, faults: list[Fault]) -> Condition | None:
+def _number(signal: str, value: Any, path: KeyPath, faults: list[Fault]) -> Condition | None:
     if isinstance(value, Mapping):
         return _bounds(signal, value, path, faults)
     listed = isinstance(value, list | tuple)
@@ -105,7 +105,7 @@ def _number(signal: str, value: Any, path: Path, faults: list[Fault]) -> Conditi
     return exact[0] if len(exact) == 1 else Any_(exact)
 
 
-def _bounds(signal: str, value: Mapping[Any, Any], path: Path, faults: list[Fault]) -> Condition | None:
+def _bounds(signal: str, value: Mapping[Any, Any], path: KeyPath, faults: list[Fault]) -> Condition | None:
     before = len(faults)
     if not value:
         faults.append(Fault(path, "must name at least one of gt, gte, lt, lte"))
@@ -133,7 +133,7 @@ def condition_schema() -> dict[str, Any]:
         number = {"type": "integer" if name in COUNTS else "number"}
         bounds = {
             "type": "object",
-            "properties": dict.fromkeys(_BOUNDS, {"type": "number"}),
+            "properties": {key: {"type": "number"} for key in _BOUNDS},
             "additionalProperties": False,
             "minProperties": 1,
         }

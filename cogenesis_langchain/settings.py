@@ -7,6 +7,8 @@ user's name: such fields are left out of `repr`, and validation errors never sho
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -26,18 +28,44 @@ from pydantic import (
 
 from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.types import Level, Route
 
 ENV_PREFIX = "os.environ/"
-LEVELLED = (Route.SKETCH, Route.FUSE)
 
 
-def _environment_reference(value: object) -> object:
-    """Refuse a key written into the file, without repeating it."""
+class EnvironmentKey(SecretStr):
+    """A key that stands in an environment variable: read each time it is asked for, kept nowhere."""
+
+    @property
+    def variable(self) -> str:
+        """Name of the variable."""
+        return self._secret_value.removeprefix(ENV_PREFIX)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the variable holds anything."""
+        return bool(os.environ.get(self.variable))
+
+    def get_secret_value(self) -> str:
+        """The key. ConfigError names the variable where it is unset or empty."""
+        if not self.is_set:
+            raise ConfigError(f"environment variable {self.variable} is not set; export it and retry")
+        return os.environ[self.variable]
+
+    def _display(self) -> str:
+        return self._secret_value
+
+    def __len__(self) -> int:
+        return len(os.environ.get(self.variable, ""))
+
+
+def _environment_key(value: object) -> object:
+    """Refuse a key written into the file, without repeating it. Code may pass a SecretStr of its own."""
+    if value is None or isinstance(value, SecretStr):
+        return value
     name = value.removeprefix(ENV_PREFIX) if isinstance(value, str) else ""
-    if not isinstance(value, str) or name == value or not name.isidentifier():
+    if name == value or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"a key never stands in the file; write {ENV_PREFIX}NAME and set the variable NAME")
-    return value
+    return EnvironmentKey(f"{ENV_PREFIX}{name}")
 
 
 def _expand(value: Path) -> Path:
@@ -52,8 +80,8 @@ def _text(value: object) -> object:
 
 
 KeyReference = Annotated[
-    str,
-    BeforeValidator(_environment_reference),
+    SecretStr,
+    BeforeValidator(_environment_key),
     WithJsonSchema({"type": "string", "pattern": "^os\\.environ/[A-Za-z_][A-Za-z0-9_]*$"}),
 ]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
@@ -74,33 +102,27 @@ class Section(BaseModel):
         protected_namespaces=(),
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_left_out(cls, data: Any) -> Any:
+        """A key whose lines are all commented out reads as null in YAML."""
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, Mapping) else data
 
-class _Keyed(Section):
-    """A section that may need a key from the environment, read at first use and kept nowhere."""
+
+class Keyed(Section):
+    """A section that may need a key from the environment."""
 
     api_key: KeyReference | None = None
     """`os.environ/NAME`: the variable that holds the key. Not needed on loopback."""
 
     @property
-    def key_variable(self) -> str | None:
-        """Name of the environment variable, or None where no key is configured."""
-        return self.api_key.removeprefix(ENV_PREFIX) if self.api_key else None
-
-    @property
-    def key_missing(self) -> bool:
-        """Whether a key is configured and its variable is unset or empty."""
-        return self.key_variable is not None and not os.environ.get(self.key_variable)
-
-    def key(self) -> SecretStr | None:
-        """The key, or None where none is configured. ConfigError names an unset variable."""
-        if self.key_variable is None:
-            return None
-        if self.key_missing:
-            raise ConfigError(f"environment variable {self.key_variable} is not set: export it and retry")
-        return SecretStr(os.environ[self.key_variable])
+    def missing_variable(self) -> str | None:
+        """Name of the variable that should hold the key and does not; None where all is well."""
+        key = self.api_key
+        return key.variable if isinstance(key, EnvironmentKey) and not key.is_set else None
 
 
-class CloudModelConfig(_Keyed):
+class CloudModelConfig(Keyed):
     """The large model that must not learn who asks. Left out, nothing ever leaves the machine."""
 
     provider: Literal["openai", "openai_compatible"] = "openai"
@@ -120,7 +142,7 @@ class CloudModelConfig(_Keyed):
         return self
 
 
-class LocalModelConfig(_Keyed):
+class LocalModelConfig(Keyed):
     """The small model that reads the private context: in process, or a server on a trusted endpoint."""
 
     provider: Literal["llama_cpp", "openai_compatible"] = "llama_cpp"
@@ -213,7 +235,7 @@ class PrivacyConfig(Section):
         return is_loopback(url) or origin(url) in {origin(trusted) for trusted in self.trusted_endpoints}
 
 
-class ServerConfig(_Keyed):
+class ServerConfig(Keyed):
     """A Chroma server instead of files on disk."""
 
     base_url: Endpoint
@@ -246,66 +268,6 @@ class VocabularyConfig(Section):
 
     kinds: dict[Name, Name] = {}
     topics: dict[Name, Name] = {}
-
-
-class ActionConfig(Section):
-    """Where a request goes. `level` is for sketch and fuse (default topic)."""
-
-    route: Route
-    level: Level | None = None
-    ask: bool = False
-    """Show the outbound bodies first and wait for approval."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.level is not None and self.route not in LEVELLED:
-            raise ValueError(f"route {self.route} has no level; level belongs to sketch and fuse")
-        if self.ask and not self.route.sends:
-            raise ValueError(f"route {self.route} sends nothing, so there is nothing to ask")
-        return self
-
-
-class FallbackConfig(Section):
-    """One step of `on_failure`: another route, or the same route at a more private level."""
-
-    route: Route | None = None
-    level: Level | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if self.route is None and self.level is None:
-            raise ValueError("needs route or level")
-        return self
-
-
-class DefaultConfig(Section):
-    """What happens where no rule matches."""
-
-    route: Route = Route.LOCAL
-    level: Level | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.level is not None and self.route not in LEVELLED:
-            raise ValueError(f"route {self.route} has no level; level belongs to sketch and fuse")
-        return self
-
-
-class DecisionConfig(Section):
-    """One rule; the highest priority that matches wins. `rules` is read by `rules.parse`."""
-
-    name: Name
-    priority: int
-    rules: Annotated[Any, WithJsonSchema({"$ref": "#/$defs/Condition"})] = Field(repr=False)
-    action: ActionConfig
-    on_failure: tuple[FallbackConfig, ...] = ()
-
-
-class RoutingConfig(Section):
-    """The rules, and what holds where none matches."""
-
-    default: DefaultConfig = DefaultConfig()
-    decisions: tuple[DecisionConfig, ...] = ()
 
 
 class LimitsConfig(Section):

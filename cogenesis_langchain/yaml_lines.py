@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from cogenesis_langchain import faults
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.faults import Fault
+from cogenesis_langchain.faults import Fault, KeyPath
 
 _MAX_BYTES = 1_000_000
 _MAX_NODES = 100_000  # aliases are counted each time they are used: a small file can unfold to billions
@@ -23,10 +22,10 @@ class Document:
 
     name: str
     data: Any = field(repr=False)
-    lines: Mapping[faults.Path, int] = field(default_factory=dict, repr=False)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
     faults: tuple[Fault, ...] = ()
 
-    def line(self, path: faults.Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """Line of `path`, or of the nearest key above it that stands in the file."""
         while path and path not in self.lines:
             path = path[:-1]
@@ -58,7 +57,7 @@ def parse(text: str, name: str) -> Document:
         node = loader.get_single_node()
         if node is None:
             return Document(name, None)
-        lines: dict[faults.Path, int] = {(): node.start_mark.line + 1}
+        lines: dict[KeyPath, int] = {(): node.start_mark.line + 1}
         found: list[Fault] = []
         for seen, (path, line, duplicate) in enumerate(_walk(node, ())):
             if seen > _MAX_NODES:
@@ -80,7 +79,7 @@ def parse(text: str, name: str) -> Document:
             loader.dispose()
 
 
-def _walk(node: yaml.Node, path: faults.Path) -> Iterator[tuple[faults.Path, int, bool]]:
+def _walk(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int, bool]]:
     """(path, line, is it a second key of that name) of everything below `node`."""
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
