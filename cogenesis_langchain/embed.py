@@ -1,0 +1,122 @@
+"""Local sentence embeddings: all-MiniLM-L6-v2 in ONNX. The only importer of onnxruntime and tokenizers.
+
+Nothing leaves the machine: files are read from the cache, and the runtime's telemetry is off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogenesis_langchain import models
+from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DIMENSIONS = 384
+MAX_TOKENS = 256
+BATCH = 32
+BATCH_CHARACTERS = 8000  # of the longest text times the texts: more overflows the processor's caches
+THREADS = 2
+
+
+class Embedder:
+    """Texts -> vectors of unit length, so that a dot product is the cosine similarity.
+
+    `directory` holds `model.onnx` and `tokenizer.json`. Loaded on first use; any number of threads may
+    call it. Raises ModelMissingError or ModelCorruptError when the files cannot be used.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    @classmethod
+    def default(cls) -> Embedder:
+        """The embedder of the catalogue, verified; ModelMissingError names the command that gets it."""
+        return cls(models.locate(models.EMBEDDER))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, 384) float32, each row of unit length; what lies beyond 256 tokens of a text is not read.
+
+        A text without any word still has a vector: that of the two frame tokens.
+        """
+        import numpy as np
+
+        tokenizer, session = self._load()
+        out = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        # Texts of like length share a batch, so that little padding is computed.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        while order:
+            fits = BATCH_CHARACTERS // max(1, min(len(texts[order[-1]]), MAX_TOKENS * 4))
+            rows = [order.pop() for _ in range(max(1, min(BATCH, fits, len(order))))]
+            out[rows] = _run(tokenizer, session, [_clean(texts[row]) for row in rows])
+        return out
+
+    def warm(self) -> None:
+        """Load now rather than on first use."""
+        self._load()
+
+    def _load(self) -> tuple[Any, Any]:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _open(self._directory)
+            return self._loaded
+
+
+def _open(directory: Path) -> tuple[Any, Any]:
+    for name in ("model.onnx", "tokenizer.json"):
+        if not (directory / name).is_file():
+            raise ModelMissingError(f"no {name} in {directory}; run: cogenesis models pull {models.EMBEDDER}")
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # its warnings are about graph optimisation, of no use to a person
+    # Idle threads must sleep, not spin: the writer needs the cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        session = onnxruntime.InferenceSession(
+            str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # both libraries raise types of their own
+        raise ModelCorruptError(
+            f"the embedding model in {directory} cannot be loaded ({type(error).__name__}); "
+            f"run: cogenesis models pull {models.EMBEDDER}"
+        ) from None
+    tokenizer.enable_truncation(max_length=MAX_TOKENS)
+    tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")  # noqa: S106 (no password)
+    return tokenizer, session
+
+
+def _run(tokenizer: Any, session: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+    """(n, 384): the mean over the tokens of each text, scaled to unit length."""
+    import numpy as np
+
+    encoded = tokenizer.encode_batch(list(texts))
+    feed = {
+        "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
+        "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
+        "token_type_ids": np.array([one.type_ids for one in encoded], dtype=np.int64),
+    }
+    wanted = {one.name for one in session.get_inputs()}
+    states = session.run(None, {name: value for name, value in feed.items() if name in wanted})[0]
+    weights = feed["attention_mask"][:, :, None].astype(np.float32)  # (n, tokens, 1)
+    mean = (states * weights).sum(axis=1) / weights.sum(axis=1)
+    unit: NDArray[np.float32] = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def _clean(text: str) -> str:
+    # The tokenizer takes no half surrogate pairs, which broken input can hold. Far more characters than
+    # 256 tokens need are not tokenised at all.
+    return text[: MAX_TOKENS * 64].encode("utf-8", "replace").decode()
