@@ -171,7 +171,8 @@ def json_schema() -> dict[str, Any]:
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "cogenesis policy"
-    schema.setdefault("$defs", {})["Condition"] = rules.condition_schema()
+    schema["$defs"]["Condition"] = rules.condition_schema()
+    schema["$defs"]["DecisionConfig"]["properties"]["rules"] = {"$ref": "#/$defs/Condition"}
     return schema
 
 

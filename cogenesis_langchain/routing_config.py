@@ -70,7 +70,8 @@ class DecisionConfig(Section):
 
     name: Name
     priority: int
-    rules: Annotated[Any, WithJsonSchema({"$ref": "#/$defs/Condition"})] = Field(repr=False)
+    rules: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(repr=False)
+    """One condition; see `rules.py` for the grammar."""
     action: ActionConfig
     on_failure: tuple[FallbackConfig, ...] = ()
 
@@ -103,9 +104,7 @@ def read_policy(
     )
     if not faults:
         for problem in problems(policy):
-            place: KeyPath = (
-                ("routing", "default") if problem.rule is None else (*_DECISIONS, at[problem.rule])
-            )
+            rule_path = (*_DECISIONS, at[problem.rule]) if problem.rule else ("routing", "default")
             faults.append(Fault((*rule_path, *problem.key), problem.message))
     return policy, faults
 
