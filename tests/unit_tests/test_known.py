@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogenesis_langchain.known import KnownValues, common_words, is_common, merged
+from cogenesis_langchain.types import KnownValue, PrivateSpan
+
+
+def known(*values: str, type: str = "NOTE", origin: str = "field", **options: object) -> KnownValues:
+    """A matcher of fictional values."""
+    return KnownValues([KnownValue(v, type, origin) for v in values], **options)  # type: ignore[arg-type]
+
+
+def found(matcher: KnownValues, text: str) -> list[str]:
+    """The stretches of `text` that were found."""
+    return [text[s.start : s.end] for s in matcher.find(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ask Nora Lindqvist now",
+        "ask NORA LINDQVIST now",
+        "ask nora\nlindqvist now",
+        "ask N\u200bora Lind\u00adqvist now",
+        "ask N o r a L i n d q v i s t now",
+        "ask Ｎｏｒａ Ｌｉｎｄｑｖｉｓｔ now",
+        "mail nora.lindqvist@example.org",
+        "file /home/noraLindqvist/x.txt",
+        "nora_lindqvist.pdf",
+        "noralindqvist",
+        "Nora&nbsp;Lindqvist",
+        "N&#111;ra Lindqvist",
+        "?who=Nora%20Lindqvist",
+        '{"a": "Nora\\u0020Lindqvist"}',
+        "Nora Lind\nqvist",
+        "Lindqvist, she said: Nora Lindqvist",
+    ],
+)
+def test_a_value_is_found_in_any_spelling(text: str) -> None:
+    """Spellings that the canonical form undoes do not hide a value."""
+    assert known("Nora Lindqvist").hits(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Ann", "the Annual report"),
+        ("Nora", "the Noracle spoke"),
+        ("1234", "number 812345"),
+        ("Idan", "I, Dan"),
+    ],
+)
+def test_parts_of_other_words_are_not_values(value: str, text: str) -> None:
+    """Matches begin and end where words do, and words are not glued together."""
+    assert not known(value).hits(text)
+
+
+def test_offsets_are_those_of_the_text() -> None:
+    """A span cuts out the value as the text spells it, and says where it came from."""
+    text = "Dear N\u200bora Lindqvist, call 555-0142-99!"
+    matcher = known("Nora Lindqvist", "555014299")
+    assert found(matcher, text) == ["N\u200bora Lindqvist", "555-0142-99"]
+    spans = matcher.find(text, message=3)
+    assert {(s.source, s.score, s.message) for s in spans} == {("known", 1.0, 3)}
+
+
+def test_parts_of_a_name_are_values_too() -> None:
+    """A known person is not given away by the first name alone; titles and particles are no parts."""
+    matcher = known("Dr Nora van Lindqvist", type="PERSON")
+    assert found(matcher, "Nora met the doctor, Dr Lindqvist, in a van") == ["Nora", "Lindqvist"]
+
+
+def test_lines_of_an_address_are_values_too() -> None:
+    """Street and town count by themselves."""
+    matcher = known("14 Juniper Lane, Harbourfield", type="LOCATION")
+    assert found(matcher, "from harbourfield to 14 juniper lane") == ["harbourfield", "14 juniper lane"]
+
+
+@pytest.mark.parametrize("value", ["May", "garden", "42", "Jo", "assistant", "the"])
+def test_common_and_short_values_do_not_count_alone(value: str) -> None:
+    """A body that merely holds everyday words is not blocked."""
+    assert not known(value).hits(
+        f"{value.lower()} is what an {value.lower()} may see in {value.lower()} cases"
+    )
+
+
+def test_a_weak_value_counts_beside_another() -> None:
+    """Two weak values side by side are a fact about somebody."""
+    matcher = known("42", "garden", "Lindqvist")
+    assert found(matcher, "at 42 in the garden") == ["42", "garden"]
+    assert found(matcher, "Lindqvist, 42, is here") == ["Lindqvist", "42"]
+    assert not matcher.hits("42 pages that go on for a long while and then a garden")
+
+
+def test_a_weak_name_counts_with_its_capital_inside_a_sentence() -> None:
+    """The person May is found, the verb is not."""
+    matcher = known("May", type="PERSON")
+    assert found(matcher, "May I ask whether May may come?") == ["May"]
+
+
+def test_declared_values_always_count() -> None:
+    """What the user declared is never too common."""
+    assert known("rose", origin="declared").hits("a rose")
+    assert not known("", "-", "x", origin="declared").hits("x - x")
+
+
+def test_ignored_values_never_count() -> None:
+    """`ignore` works in any spelling."""
+    assert not known("Springfield", ignore=["SPRING-FIELD"]).hits("in Springfield")
+
+
+def test_min_length_makes_values_weak() -> None:
+    """Below the length a value needs context; scripts without spaces count double."""
+    assert known("Zoq").hits("a zoq")
+    assert not known("Zoq", min_length=4).hits("a zoq")
+    assert found(known("王伟"), "我叫王伟。") == ["王伟"]
+
+
+def test_overlapping_values_become_one_span() -> None:
+    """The longest gives the type, and nothing is left uncovered."""
+    values = [
+        KnownValue("Harbour Row Bakery", "ORG", "field"),
+        KnownValue("Bakery Lane Nine", "PLACE", "field"),
+    ]
+    text = "near Harbour Row Bakery Lane Nine today"
+    (span,) = KnownValues(values).find(text)
+    assert text[span.start : span.end] == "Harbour Row Bakery Lane Nine"
+    assert span.type == "ORG"
+
+
+def test_merging_keeps_the_mark_of_a_known_value() -> None:
+    """A detector's longer span over a known value still counts as known."""
+    spans = [PrivateSpan("EMAIL_ADDRESS", 0, 20, 0.6, "regex"), PrivateSpan("PERSON", 2, 6, 1.0, "known")]
+    assert merged(spans) == [PrivateSpan("EMAIL_ADDRESS", 0, 20, 1.0, "known")]
+
+
+def test_no_values_find_nothing() -> None:
+    """An empty matcher works."""
+    assert KnownValues([]).find("anything") == []
+    assert len(KnownValues([])) == 0
+
+
+def test_repr_shows_no_value() -> None:
+    """Neither the matcher nor its spans print a value."""
+    matcher = known("Nora Lindqvist")
+    assert "ora" not in repr(matcher) + repr(matcher.find("Nora Lindqvist"))
+
+
+def test_common_words_are_canonical() -> None:
+    """The shipped list is in the form it is compared in."""
+    assert all(word.isalnum() and word == word.lower() for word in common_words())
+    assert is_common("The garden, 42!")
+    assert not is_common("the Lindqvist garden")
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=40), st.integers(0, 13))
+def test_invisible_characters_never_hide_a_value(around: str, at: int) -> None:
+    """Wherever a zero-width character is put, whatever stands around, the value is found."""
+    value = "Nora Lindqvist"
+    text = f"{around} {value[:at]}\u200b{value[at:]} {around}"
+    matcher = known(value)
+    (first, *_) = matcher.find(text)
+    assert matcher.hits(text[first.start : first.end])
+
+
+def test_many_values_and_hostile_text_stay_fast() -> None:
+    """A thousand values against 50,000 hostile characters takes well under a second of work."""
+    matcher = known(*(f"value number {i}" for i in range(1000)), "a a a", "May")
+    for unit in ("a ", "May ", "value number ", "&amp;", ":"):
+        text = unit * (50_000 // len(unit))
+        start = time.process_time()
+        matcher.find(text)
+        assert time.process_time() - start < 3

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import html
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogenesis_langchain.normalize import canonical, fold, squeeze, views
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Nora Bergström",
+        "NORA BERGSTRÖM",
+        "nora   bergström",
+        "Nora\nBergström",
+        "Nora-Bergström",
+        "nora_bergstrom",
+        "noraBergstrom",
+        "Ｎｏｒａ Ｂｅｒｇｓｔｒｏｍ",
+        "No\u200bra Berg\u00adstro\u0308m",
+        "N\u0301ora Bergstrom",
+        "  «Nora» (Bergstrom)!",
+    ],
+)
+def test_spellings_of_one_value_become_one(spelling: str) -> None:
+    """Case, accents, width, invisible characters and separators make no difference."""
+    assert fold(spelling) == "nora bergstrom"
+
+
+def test_squeezing_joins_spaced_letters() -> None:
+    """Letters set apart are the same as the word."""
+    assert squeeze("N o r a") == squeeze("n.o.r.a") == "nora"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Caf&eacute; N&#111;ra",
+        quote("Café Nora"),
+        json.dumps("Café Nora"),
+        "Caf\\u00e9\\u0020Nora",
+        "Caf\\xe9 N\\x6fra",
+        html.escape(html.escape("Caf&eacute; Nora")),
+    ],
+)
+def test_escapes_are_decoded_in_a_further_view(text: str) -> None:
+    """Entities, percent and JSON escapes are read, also when escaped twice."""
+    assert "cafe nora" in [view.text for view in views(text)]
+
+
+def test_decoding_never_replaces_the_plain_view() -> None:
+    """A path whose parts look like escapes is read as it stands, too."""
+    assert next(views("C:\\nora\\tom")).text == "c nora tom"
+
+
+def test_surrogate_pairs_and_broken_escapes_do_no_harm() -> None:
+    """Half a pair, a cut escape and an unknown entity are survived."""
+    for text in ("\\ud83d\\ude00", "\\ud83d", "&nosuch;", "%f", "%ff", "&#99999999;", "&#xffffff;"):
+        list(views(text))
+
+
+def test_span_points_at_the_original() -> None:
+    """The way back covers escapes, accents and invisible characters whole."""
+    text = "to N\u200bo&#114;a\u0301!"
+    view = list(views(text))[-1]
+    start = view.text.index("nora")
+    begin, end = view.span(start, start + 4)
+    assert text[begin:end] == "N\u200bo&#114;a\u0301"
+
+
+def test_an_empty_stretch_is_refused() -> None:
+    """A span of nothing is a mistake of the caller."""
+    with pytest.raises(ValueError, match="no stretch"):
+        canonical("Nora").span(2, 2)
+
+
+@given(st.text(max_size=80))
+def test_maps_are_sound_for_any_text(text: str) -> None:
+    """Every canonical character maps to a stretch inside the text, in order, in every view."""
+    for view in views(text):
+        assert len(view.text) == len(view.starts) == len(view.ends)
+        for char, start, end in zip(view.text, view.starts, view.ends, strict=True):
+            # The space put where camelCase changes case stands for nothing.
+            assert 0 <= start <= end <= len(text)
+            assert start < end or char == " "
+        assert list(view.starts) == sorted(view.starts)
+        assert view.text == view.text.strip()
+        assert "  " not in view.text
+
+
+@given(st.text(max_size=80))
+def test_folding_is_stable(text: str) -> None:
+    """The canonical form of a canonical form is itself."""
+    assert fold(fold(text)) == fold(text)
+
+
+@pytest.mark.parametrize("unit", ["&#38;#38;", "%25", "\\\\", "\u0301", ":", "aA", "&amp;", "\U0001f600"])
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    """Ten times the text takes about ten times as long, not a hundred."""
+
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        best = 9.0
+        for _ in range(3):
+            start = time.process_time()
+            list(views(text))
+            best = min(best, time.process_time() - start)
+        return best
+
+    seconds(1_000)
+    assert seconds(50_000) < 40 * max(seconds(5_000), 0.0005)
