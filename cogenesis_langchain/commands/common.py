@@ -1,0 +1,97 @@
+"""What every command shares: the engine of a config file, output for people and machines, errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cogenesis_langchain.errors import CoGenesisError, InputError
+from cogenesis_langchain.types import Level, Route
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Policy file, or preset:NAME (default, strict, offline, observe). "
+        "Without it: $COGENESIS_CONFIG, your own config.yaml, else preset:default.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+UserOption = Annotated[str, typer.Option("--user", "-u", help="Whose private context is used.")]
+RouteOption = Annotated[
+    Route | None,
+    typer.Option("--route", help="At least this private: tightens what the policy decides, never loosens."),
+]
+LevelOption = Annotated[
+    Level | None,
+    typer.Option("--level", help="Tell the cloud at most this much: topic, or only the kind of text."),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", help="A label for the policy's rules, e.g. public for text that is no secret."),
+]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def load_engine(config: str | None = None, *, require_keys: bool | None = False) -> Any:
+    """The engine of a policy file; its warnings go to stderr. Raises ConfigError."""
+    from cogenesis_langchain.config import load
+    from cogenesis_langchain.engine import Engine
+
+    loaded = load(config, require_keys=require_keys)
+    for warning in loaded.warnings:
+        err.print(f"note: {warning}", style="dim", markup=False)
+    return Engine(loaded)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document and a newline; never coloured, so that it can be piped."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def read_text(text: str) -> str:
+    """The argument itself, or stdin for `-`. Raises InputError for bytes that are no UTF-8."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"stdin is no UTF-8 text (byte {error.start}); convert it first") from None
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes beside and renames, so that a full disk or Ctrl-C leaves no half file. Owner-only."""
+    import os
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def report(error: CoGenesisError | OSError, *, as_json: bool) -> int:
+    """Prints an error for people or machines; returns the exit code."""
+    message = str(error) if isinstance(error, CoGenesisError) else f"{error.strerror or error}"
+    if as_json:
+        print_json({"error": {"type": type(error).__name__, "message": message}})
+    else:
+        err.print("error: ", style="bold red", end="")
+        err.print(message, markup=False)
+    return getattr(error, "exit_code", 1)

@@ -1,0 +1,153 @@
+"""`cogenesis doctor`: is everything in place, and is it private? Each finding comes with its fix."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from cogenesis_langchain.commands.common import ConfigOption, JsonOption, load_engine, out, print_json
+from cogenesis_langchain.errors import CoGenesisError, ConfigError, ModelError
+
+NEEDED_BYTES = 2 * 1024**3
+TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
+REROUTING = ("LANGSMITH_GATEWAY", "OPENAI_BASE_URL", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check. `fix` is empty where all is well."""
+
+    check: str
+    status: Literal["ok", "note", "fail"]
+    message: str
+    fix: str = ""
+
+
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check models, file permissions, tracing, trusted endpoints and disk. Exit code 1 if something is broken."""
+    findings = list(examine(config))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        styles = {"ok": "green", "note": "yellow", "fail": "bold red"}
+        for finding in findings:
+            out.print(f"{finding.status:4}", style=styles[finding.status], end="  ")
+            out.print(f"{finding.check}: {finding.message}", markup=False)
+            if finding.fix:
+                out.print(f"      fix: {finding.fix}", markup=False)
+    if any(finding.status == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(config: str | None) -> Iterator[Finding]:
+    """All findings, in order. Never raises for what it looks for."""
+    try:
+        engine = load_engine(config)
+    except ConfigError as error:
+        yield Finding(
+            "policy", "fail", str(error), "correct the file; `cogenesis policy check FILE` shows all"
+        )
+        return
+    settings = engine.config
+    yield Finding("policy", "ok", f"{settings.source}, {len(engine.policy.rules)} rules")
+    for _, variable in settings.missing_variables():
+        yield Finding(
+            "key",
+            "note",
+            f"{variable} is not set, so requests stay local",
+            f"export {variable}=... to use the cloud",
+        )
+    yield from _models(settings)
+    yield from _permissions(engine.data_dir)
+    yield from _tracing()
+    yield from _endpoints(settings)
+    yield from _disk(engine.data_dir)
+
+
+def _models(settings: Any) -> Iterator[Finding]:
+    from cogenesis_langchain import models
+
+    names = ["all-minilm-l6-v2", "en_core_web_sm"]
+    local = settings.models.local
+    if local.provider == "llama_cpp" and local.path is None:
+        names.insert(0, local.model)
+    for name in names:
+        try:
+            models.locate(name)
+            yield Finding("model", "ok", f"{name} is there and its SHA-256 is right")
+        except ModelError as error:
+            yield Finding("model", "fail", str(error), f"cogenesis models pull {name}")
+    if local.path is not None:
+        try:
+            models.check_gguf(Path(local.path).expanduser(), local.sha256)
+            yield Finding("model", "ok", "the GGUF named by models.local.path is readable")
+        except (CoGenesisError, OSError) as error:
+            yield Finding("model", "fail", str(error), "correct models.local.path or models.local.sha256")
+
+
+def _permissions(folder: Path) -> Iterator[Finding]:
+    if not folder.exists():
+        yield Finding("permissions", "ok", "no private context is stored yet")
+        return
+    paths = [folder, *folder.rglob("*")]
+    open_to_others = [
+        p for p in paths if not p.is_symlink() and p.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    ]
+    if open_to_others:
+        yield Finding(
+            "permissions",
+            "fail",
+            f"{len(open_to_others)} files are open to other users",
+            f"chmod -R go-rwx '{folder}'",
+        )
+    else:
+        yield Finding("permissions", "ok", "only you can read the stored context")
+
+
+def _tracing() -> Iterator[Finding]:
+    on = [name for name in TRACING if os.environ.get(name, "").lower() in ("1", "true")]
+    if on:
+        yield Finding(
+            "tracing",
+            "note",
+            f"{', '.join(on)} is on: the router's own runs trace handles only, your other steps trace their text",
+            f"unset {' '.join(on)}",
+        )
+    else:
+        yield Finding("tracing", "ok", "LangSmith tracing is off")
+    for name in REROUTING:
+        if os.environ.get(name):
+            yield Finding("environment", "note", f"{name} is set; the gate ignores it")
+
+
+def _endpoints(settings: Any) -> Iterator[Finding]:
+    cloud = settings.models.cloud
+    yield Finding(
+        "cloud", "ok", f"the only endpoint of the gate: {cloud.base_url}" if cloud else "none: nothing leaves"
+    )
+    trusted = settings.privacy.trusted_endpoints
+    listed = ", ".join(trusted) if trusted else "none besides loopback"
+    yield Finding("trusted endpoints", "note" if trusted else "ok", f"private text may go to: {listed}")
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    from cogenesis_langchain.models import cache_dir
+
+    for name, path in (("context", folder), ("models", cache_dir())):
+        there = next(p for p in [path, *path.parents] if p.exists())
+        free = shutil.disk_usage(there).free
+        if not os.access(there, os.W_OK):
+            yield Finding(
+                "disk", "fail", f"the folder for {name} cannot be written", f"make '{there}' writable"
+            )
+        elif free < NEEDED_BYTES:
+            yield Finding("disk", "note", f"{free / 1024**3:.1f} GB free for {name}", "free some space")
+        else:
+            yield Finding("disk", "ok", f"{free / 1024**3:.0f} GB free for {name}")

@@ -1,0 +1,78 @@
+"""`cogenesis`: write as yourself with a large cloud model that never learns who you are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cogenesis_langchain.commands import (
+    bench,
+    context,
+    demo,
+    doctor,
+    explain,
+    models,
+    policy,
+    receipts,
+    write,
+)
+from cogenesis_langchain.commands.common import err, report
+from cogenesis_langchain.errors import CoGenesisError
+
+app = typer.Typer(
+    name="cogenesis",
+    help="Write as yourself with a large cloud model that never learns who you are.\n\n"
+    "Start with `cogenesis demo`. Then: `cogenesis models pull`, `cogenesis context add --user me mails.mbox`, "
+    "`cogenesis explain --user me TEXT` (contacts no cloud), `cogenesis write --user me TEXT`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables would print the user's text
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("write")(write.write)
+app.command("explain")(explain.explain)
+app.add_typer(context.app, name="context")
+app.add_typer(models.app, name="models")
+app.command("receipts")(receipts.receipts)
+app.add_typer(policy.app, name="policy")
+app.command("doctor")(doctor.doctor)
+app.add_typer(bench.app, name="bench")
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"cogenesis-langchain {version('cogenesis-langchain')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Runs the command; errors become one line and an exit code (2 input, 3 model, 4 store, 6 gate, 7 cloud)."""
+    try:
+        app()
+    except (CoGenesisError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # `cogenesis ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        sys.exit(report(error, as_json="--json" in sys.argv))
+    except KeyboardInterrupt:
+        err.print("\nstopped; nothing further is sent or written", style="yellow")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""`cogenesis write`: a text in the person's own voice."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from cogenesis_langchain.commands.common import (
+    ConfigOption,
+    JsonOption,
+    LabelOption,
+    LevelOption,
+    RouteOption,
+    UserOption,
+    err,
+    load_engine,
+    print_json,
+    read_text,
+)
+from cogenesis_langchain.commands.running import Listener, record, router_for, run
+
+
+class _Screen(Listener):
+    """Stages as a spinner on stderr, the text on stdout as it is written."""
+
+    def __init__(self, *, stream: bool) -> None:
+        self._stream = stream
+        self._status = err.status("starting", spinner="dots")
+        self._status.start()
+        self.wrote = False
+
+    def stage(self, name: str) -> None:
+        self._status.update(name)
+
+    def token(self, text: str) -> None:
+        if not self._stream:
+            return
+        self._status.stop()
+        self.wrote = True
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def approve(self, shown: dict[str, Any]) -> bool:
+        self._status.stop()
+        return super().approve(shown)
+
+    def close(self) -> None:
+        self._status.stop()
+
+
+def write(
+    text: Annotated[str, typer.Argument(help="What to write, in your own words; - reads stdin.")],
+    user: UserOption,
+    config: ConfigOption = None,
+    route: RouteOption = None,
+    level: LevelOption = None,
+    label: LabelOption = None,
+    as_json: JsonOption = False,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the text at once at the end.")
+    ] = False,
+) -> None:
+    """Write a text as USER: the cloud may sketch a generic task, the local model writes with your context.
+
+    The text goes to stdout, everything else to stderr. To see first what would leave: `cogenesis explain`.
+    """
+    from cogenesis_langchain.state import RouterContext
+
+    engine = load_engine(config)
+    router = router_for(engine)
+    screen = _Screen(stream=not (as_json or no_stream))
+    try:
+        context = RouterContext(user_id=user, route=route, level=level, label=label)
+        found = record(run(router, read_text(text), context, screen))
+    finally:
+        screen.close()
+        engine.close()
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write("\n" if screen.wrote else f"{found['text']}\n")
+        sys.stdout.flush()
+        for warning in found["warnings"]:
+            err.print(f"note: {warning}", style="yellow", markup=False)
+        sent = len(found["receipts"])
+        err.print(f"route {found['route']}; {sent} request(s) left; see `cogenesis receipts`", style="dim")
+    if found["route"] == "block":
+        raise typer.Exit(6)

@@ -1,0 +1,180 @@
+"""Everything a router works with, built from the config at first use and shared by all its runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cogenesis_langchain import models
+from cogenesis_langchain.config import Config
+from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.types import ContextItem, KnownValue, Policy
+from cogenesis_langchain.vault import Vault
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.audit import Audit
+    from cogenesis_langchain.detect import Detector
+    from cogenesis_langchain.egress import Cloud
+    from cogenesis_langchain.embed import Embedder
+    from cogenesis_langchain.generalize import Vocabulary
+    from cogenesis_langchain.known import KnownValues
+    from cogenesis_langchain.store import ContextSource
+    from cogenesis_langchain.writer import Writer
+
+T = TypeVar("T")
+
+
+class Engine:
+    """The rooms of one configuration. Each is built once, at first use; any can be given (tests, adopters).
+
+    Args:
+        config: the loaded policy file.
+        rooms: ready-made `embedder`, `detector`, `store`, `writer`, `vocabulary`, `audit` or `cloud`.
+    """
+
+    def __init__(self, config: Config, **rooms: Any) -> None:
+        self.config = config
+        self.vault = Vault()
+        self._rooms = dict(rooms)
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"Engine(rooms built: {', '.join(sorted(self._rooms)) or 'none'})"
+
+    def _room(self, name: str, build: Callable[[], T]) -> T:
+        with self._lock:
+            if name not in self._rooms:
+                self._rooms[name] = build()
+            room: T = self._rooms[name]
+            return room
+
+    def built(self, name: str) -> bool:
+        """Whether a room exists already (nothing is built by asking)."""
+        return name in self._rooms
+
+    def with_store(self, store: ContextSource) -> Engine:
+        """A twin that shares every room but the store: `explain --jsonl` holds the context in memory."""
+        rooms = {name: room for name, room in self._rooms.items() if name != "store"}
+        return Engine(self.config, store=store, **rooms)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The routing rules, highest priority first."""
+        return self.config.policy()
+
+    @property
+    def data_dir(self) -> Path:
+        """Where context and receipts live."""
+        return Path(self.config.store.path).expanduser()
+
+    @property
+    def embedder(self) -> Embedder:
+        """MiniLM on this machine."""
+        from cogenesis_langchain.embed import Embedder
+
+        return self._room("embedder", Embedder.default)
+
+    @property
+    def detector(self) -> Detector:
+        """Presidio, in the tier that the policy names."""
+        from cogenesis_langchain.detect import Detector
+
+        privacy = self.config.privacy
+        return self._room("detector", lambda: Detector(privacy.tier, presidio=self.config.presidio or None))
+
+    @property
+    def store(self) -> ContextSource:
+        """The private context of all users, one collection each."""
+        from cogenesis_langchain.store import ContextStore
+
+        return self._room(
+            "store", lambda: ContextStore(self.data_dir, self.embedder, server=self.config.store.server)
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The closed lists of kinds and topics, with the user's additions."""
+        from cogenesis_langchain.generalize import Vocabulary
+
+        extra = self.config.vocabulary
+        return self._room("vocabulary", lambda: Vocabulary.load(extra.kinds, extra.topics))
+
+    @property
+    def audit(self) -> Audit:
+        """Receipts of what left."""
+        from cogenesis_langchain.audit import Audit
+
+        return self._room("audit", lambda: Audit(self.data_dir / "audit"))
+
+    @property
+    def cloud(self) -> Cloud:
+        """The one door to the cloud model. Raises ConfigError where the policy names none."""
+        from cogenesis_langchain.egress import Cloud
+
+        settings = self.config.models.cloud
+        if settings is None and not self.built("cloud"):
+            raise ConfigError("no cloud model is configured; add models.cloud to the policy file")
+        return self._room(
+            "cloud",
+            lambda: Cloud(settings, audit=self.audit, max_body_bytes=self.config.privacy.gate.max_body_bytes),
+        )
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether anything could be sent at all."""
+        return self.built("cloud") or self.config.models.cloud is not None
+
+    @property
+    def writer(self) -> Writer:
+        """The local model, or a remote one on a trusted endpoint."""
+        return self._room("writer", self._build_writer)
+
+    def _build_writer(self) -> Writer:
+        from cogenesis_langchain.writer import LlamaCppWriter, RemoteWriter
+
+        local = self.config.models.local
+        if local.provider == "openai_compatible":
+            key = local.api_key.get_secret_value() if local.api_key else None
+            return RemoteWriter(str(local.base_url), local.model, api_key=key)
+        if local.path is not None:
+            path = Path(local.path).expanduser()
+            models.check_gguf(path, local.sha256)
+            return LlamaCppWriter(
+                path,
+                models.template(local.chat_template or "chatml"),
+                n_ctx=local.n_ctx,
+                n_threads=local.n_threads,
+            )
+        entry = models.entry(local.model)
+        return LlamaCppWriter(
+            models.locate(local.model),
+            models.template(local.chat_template or entry.chat_template or "chatml"),
+            n_ctx=local.n_ctx,
+            n_threads=local.n_threads,
+        )
+
+    def known(self, user: str) -> KnownValues:
+        """The matcher of one user's known values: declared, from fields, found in context, and from the policy."""
+        from cogenesis_langchain.known import KnownValues
+
+        settings = self.config.privacy.known_values
+        stored = [KnownValue(v.value, v.type, v.origin) for v in self.store.values(user) if v.enabled]
+        stored += [KnownValue(value, "DECLARED", "declared") for value in settings.add]
+        return KnownValues(stored, min_length=settings.min_length, ignore=settings.ignore)
+
+    def values_of(self, item: ContextItem) -> Iterable[KnownValue]:
+        """Known values that one context item brings: its structured fields, and what the detector finds."""
+        from cogenesis_langchain.ingest import profile_values
+
+        yield from profile_values(item)
+        yield from self.detector.extract_values(item)
+
+    def close(self) -> None:
+        """Frees the local model; the engine builds it again if it is asked."""
+        with self._lock:
+            writer = self._rooms.pop("writer", None)
+        if writer is not None:
+            writer.close()

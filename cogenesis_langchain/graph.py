@@ -1,0 +1,278 @@
+"""The privacy router: wiring only. Read `build` from top to bottom: that is the way of a request.
+
+intern -> detect -> recall -> generalize -> decide -> (sketch | mask | cloud) -> ask -> send -> write -> finish
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.runnables import RunnableConfig, RunnableGenerator, ensure_config
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+
+from cogenesis_langchain import config as configuration
+from cogenesis_langchain.config import Config
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.interning import intern_message, reveal, text_of, to_messages
+from cogenesis_langchain.nodes import Nodes
+from cogenesis_langchain.state import RouterContext, RouterInput, RouterOutput, RouterState, resolve_context
+from cogenesis_langchain.types import Level, Route
+from cogenesis_langchain.vault import Scope, is_handle
+
+_PARENT_RUNTIME = "__pregel_runtime"  # LangGraph's key in config["configurable"]
+
+
+def create_privacy_router(
+    config: Config | Mapping[str, Any] | str | Path | None = None,
+    *,
+    user_id: str | None = None,
+    route: Route | str | None = None,
+    level: Level | str | None = None,
+    label: str | None = None,
+    tags: tuple[str, ...] = (),
+    checkpointer: BaseCheckpointSaver[Any] | bool | None = None,
+    engine: Engine | None = None,
+    name: str = "privacy_router",
+) -> PrivacyRouter:
+    """A compiled LangGraph that routes each request by policy, and is a Runnable like any other.
+
+    Args:
+        config: a policy file, `"preset:strict"`, a mapping, a loaded Config; None for the user's own file
+            or the default preset.
+        user_id: whose context is used where no `context=RouterContext(user_id=...)` can be passed
+            (`prompt | router`, `as_tool`, a subgraph of somebody else's graph).
+        route, level, label, tags: the same for the other fields of RouterContext.
+        checkpointer: a LangGraph checkpointer, for threads and for `ask`.
+        engine: ready-made rooms to share between routers; built from `config` otherwise.
+        name: the name in traces and drawings.
+
+    Raises:
+        ConfigError: the policy cannot be read; names file, line and key.
+    """
+    engine = engine or Engine(configuration.load(config))
+    defaults = RouterContext(user_id=user_id, route=route, level=level, label=label, tags=tags)
+    compiled = build(engine).compile(checkpointer=checkpointer, name=name)
+    return PrivacyRouter(engine=engine, defaults=defaults, **vars(compiled))
+
+
+_NODES = (
+    "detect", "recall", "generalize", "decide", "sketch", "mask", "cloud", "ask", "send", "write", "block", "finish",
+)  # fmt: skip
+
+
+def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]:
+    """The graph before compilation."""
+    nodes = Nodes(engine)
+    graph = StateGraph(
+        RouterState, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput
+    )
+    for name in _NODES:
+        graph.add_node(name, getattr(nodes, name))
+    graph.add_edge(START, "detect")
+    graph.add_edge("detect", "recall")
+    graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})
+    graph.add_edge("generalize", "decide")
+    graph.add_conditional_edges("decide", _by_route, _PLACES)
+    for name in ("sketch", "mask", "cloud"):
+        graph.add_conditional_edges(name, _prepared, ["ask", "send", *_PLACES, "finish"])
+    graph.add_conditional_edges("ask", _approved, ["send", *_PLACES, "finish"])
+    graph.add_conditional_edges("send", _answered, [*_PLACES, "finish"])
+    graph.add_edge("write", "finish")
+    graph.add_edge("block", "finish")
+    graph.add_edge("finish", END)
+    return graph
+
+
+_PLACES = ["sketch", "mask", "cloud", "write", "block", "finish"]
+
+
+def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
+    """The node of the route that is decided; a dry run ends where the first word would be written."""
+    if state["route"] == Route.LOCAL:
+        return "finish" if runtime.context.dry_run else "write"
+    if state["route"] == Route.BLOCK:
+        return "finish" if runtime.context.dry_run else "block"
+    return state["route"]
+
+
+def _prepared(state: RouterState, runtime: Runtime[RouterContext]) -> str:
+    if not Route(state["route"]).sends:
+        return _by_route(state, runtime)
+    if runtime.context.dry_run:
+        return "finish"
+    return "ask" if state["ask"] else "send"
+
+
+def _approved(state: RouterState, runtime: Runtime[RouterContext]) -> str:
+    return "send" if Route(state["route"]).sends else _by_route(state, runtime)
+
+
+def _answered(state: RouterState, runtime: Runtime[RouterContext]) -> str:
+    """After a send: a sketch is written out, a finished text ends the run, a failure has moved right."""
+    if state["text"]:
+        return "finish"
+    return "write" if state["sketch"] else _by_route(state, runtime)
+
+
+class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, RouterOutput]):
+    """A compiled graph whose loop sees vault handles only: texts go in before it and come back after it.
+
+    Works as a Runnable (invoke, batch, stream, their async twins, astream_events), in a chain, as a tool, and
+    as a subgraph. The user comes from `context=`, else from construction; see `create_privacy_router`.
+    """
+
+    def __init__(self, *, engine: Engine, defaults: RouterContext, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.engine = engine
+        self.defaults = defaults
+
+    def stream(  # type: ignore[override]
+        self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Like every compiled graph's `stream`; in every mode the texts are readable again."""
+        run = self._start(input, config, context)
+        try:
+            for chunk in super().stream(run.input, run.config, context=run.context, **kwargs):
+                yield reveal(chunk, self.engine.vault, run.scope)
+        finally:
+            self._end(run)
+
+    async def astream(  # type: ignore[override]
+        self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """The async twin of `stream`. Cancelling it stops the local model within a token."""
+        run = await asyncio.to_thread(self._start, input, config, context)
+        try:
+            async for chunk in super().astream(run.input, run.config, context=run.context, **kwargs):
+                yield reveal(chunk, self.engine.vault, run.scope)
+        finally:
+            self._end(run)
+
+    async def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """LangChain's event stream; the token events are readable, the graph's own events hold handles."""
+        run = await asyncio.to_thread(self._start, input, config, kwargs.pop("context", None), keep=True)
+        try:
+            async for event in super().astream_events(run.input, run.config, context=run.context, **kwargs):
+                yield reveal(event, self.engine.vault, run.scope)
+        finally:
+            self._end(run, really=True)
+
+    def transform(
+        self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """In a chain: partial states with one AIMessageChunk each, then the whole state."""
+        for given in _last(input):
+            for mode, chunk in self.stream(given, config, stream_mode=["messages", "values"], **kwargs):
+                if mode == "messages" and isinstance(chunk[0], AIMessageChunk):
+                    yield {"messages": [chunk[0]]}
+                elif mode == "values":
+                    final = chunk
+            yield final
+
+    async def atransform(
+        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """The async twin of `transform`."""
+        given = [item async for item in input]
+        for one in _last(iter(given)):
+            async for mode, chunk in self.astream(one, config, stream_mode=["messages", "values"], **kwargs):
+                if mode == "messages" and isinstance(chunk[0], AIMessageChunk):
+                    yield {"messages": [chunk[0]]}
+                elif mode == "values":
+                    final = chunk
+            yield final
+
+    def _start(self, given: Any, config: RunnableConfig | None, context: Any, *, keep: bool = False) -> _Run:
+        config = ensure_config(self.config, config)
+        configurable = config.get("configurable", {})
+        if context is None:
+            context = getattr(configurable.get(_PARENT_RUNTIME), "context", None)
+        resolved = resolve_context(context, self.defaults)
+        thread = str(configurable.get("thread_id") or resolved.thread or uuid.uuid4())
+        user = cast(str, resolved.user_id)
+        scope = (user, thread)
+        own = bool(configurable.get("thread_id")) or bool(resolved.thread)
+        resolved = replace(resolved, thread=thread, started=time.perf_counter(), cancel=threading.Event())
+        if not (given is None or isinstance(given, Command)):
+            given = {"messages": self._intern(given, scope)}
+        return _Run(given, config, resolved, scope, kept=own and not keep)
+
+    def _intern(self, given: Any, scope: Scope) -> list[BaseMessage]:
+        messages = to_messages(given)
+        texts = [text_of(message) for message in messages if not is_handle(message.content)]
+        limit = self.engine.config.limits.max_chars
+        if sum(map(len, texts)) > limit:
+            raise InputError(
+                f"the request has {sum(map(len, texts))} characters and the limit is {limit}; "
+                "shorten it, or raise limits.max_chars in the policy file"
+            )
+        if not messages or not (text_of(messages[-1]).strip()):
+            raise InputError("the request is empty: say what should be written")
+        return [intern_message(message, self.engine.vault, scope) for message in messages]
+
+    def _end(self, run: _Run, *, really: bool = False) -> None:
+        if run.context.cancel is not None:
+            run.context.cancel.set()
+        if really or not run.kept:
+            self.engine.vault.end(run.scope)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call: what the loop gets, and whose vault scope it works in."""
+
+    input: Any = field(repr=False)
+    config: RunnableConfig
+    context: RouterContext
+    scope: Scope = field(repr=False)
+    kept: bool
+
+
+def _last(items: Iterator[Any]) -> Iterator[Any]:
+    """The input of a chain step: chunks are added up where they can be, else the last one counts."""
+    final: Any = None
+    for number, item in enumerate(items):
+        try:
+            final = item if number == 0 else final + item
+        except TypeError:
+            final = item
+    yield final
+
+
+def _text_chunks(states: Iterator[Any]) -> Iterator[str]:
+    streamed = False
+    for state in states:
+        messages = state.get("messages") or []
+        last = messages[-1] if messages else None
+        if isinstance(last, AIMessageChunk):
+            streamed = True
+            yield last.text
+        elif isinstance(last, AIMessage) and not streamed:
+            yield last.text
+
+
+async def _atext_chunks(states: AsyncIterator[Any]) -> AsyncIterator[str]:
+    streamed = False
+    async for state in states:
+        for text in _text_chunks(iter([state])):
+            last = state["messages"][-1]
+            if isinstance(last, AIMessageChunk) or not streamed:
+                yield text
+            streamed = True
+
+
+last_text: RunnableGenerator[Any, str] = RunnableGenerator(_text_chunks, _atext_chunks, name="last_text")
+"""State -> the text of its last AI message, streaming: `prompt | router | last_text | parser`."""

@@ -1,0 +1,103 @@
+"""Raw text in, vault handles out, and back: what stands around LangGraph's loop.
+
+A checkpointer stores a graph's raw input before the first node runs, and every tracer sees it. So messages
+are interned into the vault before the loop starts, and restored in whatever the loop yields.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict
+from langchain_core.messages.base import message_to_dict
+from langchain_core.messages.utils import convert_to_messages
+from langchain_core.prompt_values import PromptValue
+
+from cogenesis_langchain.errors import InputError, VaultError
+from cogenesis_langchain.vault import Scope, Vault, is_handle
+
+
+def to_messages(given: Any) -> list[BaseMessage]:
+    """Messages from what a caller or a chain may hand over: state, prompt value, list, message or string.
+
+    Raises InputError, which never quotes the input.
+    """
+    if isinstance(given, Mapping):
+        if "messages" not in given:
+            raise InputError('the input needs a "messages" key, or pass a string, messages or a prompt value')
+        given = given["messages"]
+    if isinstance(given, PromptValue):
+        return given.to_messages()
+    if isinstance(given, bytes):
+        raise InputError("the input is bytes; decode it to text first")
+    if isinstance(given, str | BaseMessage):
+        given = [given]
+    try:
+        return convert_to_messages(given)
+    except Exception:
+        raise InputError(
+            "the input holds something that is no message: use strings or chat messages"
+        ) from None
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text of a message, tool-call arguments included. Raises InputError for images and other media."""
+    if isinstance(message.content, str):
+        text = message.content
+    else:
+        parts = [b if isinstance(b, str) else b.get("text") for b in message.content]
+        if any(part is None for part in parts):
+            raise InputError("only text can be routed yet: a message holds an image, a file or another block")
+        text = "\n".join(str(part) for part in parts)
+    if isinstance(message, AIMessage) and message.tool_calls:
+        text += "\n" + json.dumps([call["args"] for call in message.tool_calls], ensure_ascii=False)
+    return text
+
+
+def intern_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMessage:
+    """A message of the same class whose content is a handle and which carries nothing else."""
+    if is_handle(message.content):
+        vault.get(scope, str(message.content))  # a handle of another scope is an error, not a text
+        return message
+    stored = message.model_copy(update={"id": message.id or str(uuid.uuid4())})
+    handle = vault.put(scope, json.dumps(message_to_dict(stored), ensure_ascii=False, default=str))
+    extra = {"tool_call_id": "-"} if isinstance(message, ToolMessage) else {}
+    return type(message)(content=handle, id=stored.id, **extra)
+
+
+def stored_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMessage:
+    """The message as it came in. Raises VaultError where this scope does not own the handle."""
+    if not is_handle(message.content):
+        return message
+    return messages_from_dict([json.loads(vault.get(scope, str(message.content)))])[0]
+
+
+def reveal(value: Any, vault: Vault, scope: Scope) -> Any:
+    """`value` with every handle of this scope replaced by what it stands for, at any depth.
+
+    A handle that the scope does not own stays as it is: it tells nothing.
+    """
+    if isinstance(value, BaseMessage):
+        try:
+            return stored_message(value, vault, scope)
+        except VaultError:
+            return value
+    if is_handle(value):
+        try:
+            return vault.get(scope, value)
+        except VaultError:
+            return value
+    if isinstance(value, Mapping):
+        return {key: reveal(item, vault, scope) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(reveal(item, vault, scope) for item in value))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return type(value)(reveal(item, vault, scope) for item in value)  # type: ignore[call-arg]
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: reveal(getattr(value, f.name), vault, scope) for f in fields(value) if f.init}
+        return replace(value, **changed)
+    return value

@@ -1,0 +1,156 @@
+"""One request as the nodes see it: the texts behind the handles, and the moves to the right."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from cogenesis_langchain import route as routing
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.interning import stored_message, text_of
+from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.state import RouterContext, RouterState
+from cogenesis_langchain.types import Decision, Level, Outbound, Route, Step
+from cogenesis_langchain.writer import Prompt
+from cogenesis_langchain.writer_prompt import writing_prompt
+
+Update = dict[str, Any]
+EARLIER_TURNS = 6
+SKETCH_ROOM = 400  # tokens of n_ctx kept free for a sketch of 15 points
+
+
+class Request:
+    """Reads state through the vault. `context.user_id` and `context.thread` are the vault's scope."""
+
+    def __init__(self, engine: Engine, state: RouterState, context: RouterContext) -> None:
+        self.engine = engine
+        self.state = state
+        self.context = context
+        self.user = str(context.user_id)
+        self.scope = (self.user, context.thread)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def messages(self) -> list[BaseMessage]:
+        """The thread as it came in."""
+        return [stored_message(message, self.engine.vault, self.scope) for message in self.state["messages"]]
+
+    def texts(self) -> list[str]:
+        """The text of every message; span offsets count in these."""
+        return [text_of(message) for message in self.messages()]
+
+    def instruction(self) -> str:
+        """The text of the last human message: what is asked for now."""
+        messages = self.messages()
+        human = [message for message in messages if isinstance(message, HumanMessage)]
+        return text_of((human or messages)[-1])
+
+    def supplied(self) -> str:
+        """What the person wrote, whose links may stay."""
+        return "\n".join(text_of(m) for m in self.messages() if isinstance(m, HumanMessage))
+
+    def recalled(self) -> dict[str, list[str]]:
+        """What `recall` read from the store: lists of texts under profile, writing, device, note."""
+        handle = self.state["context"]
+        found: dict[str, list[str]] = json.loads(self.engine.vault.get(self.scope, handle)) if handle else {}
+        return found
+
+    def keep(self, value: Any) -> str:
+        """Puts JSON-like private data into the vault; returns its handle."""
+        return self.engine.vault.put(self.scope, json.dumps(value, ensure_ascii=False))
+
+    def known(self) -> KnownValues:
+        """The matcher of this user's known values."""
+        return self.engine.known(self.user)
+
+    def step(self) -> Step:
+        """Where the request stands now."""
+        return as_step(self.state["route"], self.state["level"])
+
+    def prompt(self, sketch: str | None) -> Prompt:
+        """The writer's prompt. Everything before the sketch is the same with and without one."""
+        recalled, messages = self.recalled(), self.messages()
+        asked = self.instruction()
+        earlier = [
+            f"{role_of(message)}: {text_of(message)}" for message in messages if text_of(message) != asked
+        ]
+        local = self.engine.config.models.local
+        return writing_prompt(
+            profile=recalled.get("profile", []),
+            writings=recalled.get("writing", []),
+            other=[*recalled.get("device", []), *recalled.get("note", []), *earlier[-EARLIER_TURNS:]],
+            instruction=asked,
+            sketch=sketch,
+            budget_tokens=local.n_ctx - local.max_tokens - SKETCH_ROOM,
+            count=self.engine.writer.count,
+        )
+
+    # --- moving ------------------------------------------------------------------------------------
+
+    def prepared(self, outbound: Outbound) -> Update:
+        """Keeps the exact bytes in the vault. In observe mode that is the end of it."""
+        handle = self.engine.vault.put(self.scope, outbound.body)
+        entry = {"endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
+        update: Update = {"outbound": [*self.state["outbound"], entry]}
+        if self.engine.policy.observe and not self.context.dry_run:
+            update |= self.stay(f"observe mode: {self.step()} was decided and built, and nothing is sent")
+        return update
+
+    def stay(self, reason: str, step: Step | None = None) -> Update:
+        """Moves to `step` (default local), for this run and this thread, and says why."""
+        step = step or Step(Route.LOCAL)
+        if not self.context.dry_run:
+            self.engine.vault.raise_floor(self.scope, step)
+        return {
+            "route": step.route.value,
+            "level": step.level.value if step.level else None,
+            "ask": self.state["ask"] and step.route.sends,
+            "reasons": [*self.state["reasons"], reason],
+            "warnings": [*self.state["warnings"], reason],
+        }
+
+    def after_failure(self, reason: str) -> Update:
+        """Moves to what the rule's `on_failure` names next, and to local in the end."""
+        ahead = tuple(as_step(route, level) for route, level in self.state["on_failure"])
+        current = self.step()
+        return self.stay(reason, routing.after_failure(Decision(current, (), on_failure=ahead), current))
+
+
+class Warming:
+    """Reads the person's context into the local model while the cloud drafts."""
+
+    def __init__(self, request: Request) -> None:
+        self._cancel = request.context.cancel or threading.Event()
+        self._writer, self._scope = request.engine.writer, request.user
+        self._prompt = request.prompt(sketch="")
+
+    def start(self) -> None:
+        """Returns at once. A failure here is met again, and reported, when the text is written."""
+        threading.Thread(target=self._run, daemon=True, name="cogenesis-warming").start()
+
+    def _run(self) -> None:
+        try:
+            self._writer.warm(self._prompt, scope=self._scope, cancel=self._cancel)
+        except Exception:
+            return
+
+
+def as_step(route: str | None, level: str | None) -> Step:
+    """State's two strings as a Step."""
+    return Step(Route(route or "local"), Level(level) if level else None)
+
+
+def role_of(message: BaseMessage) -> str:
+    """OpenAI's role name of a message. Tool results travel as the user's text."""
+    if isinstance(message, SystemMessage):
+        return "system"
+    return "assistant" if isinstance(message, AIMessage) else "user"
+
+
+def turns(messages: Sequence[BaseMessage]) -> int:
+    """How often the person has spoken in this thread, this time included."""
+    return sum(isinstance(message, HumanMessage) for message in messages)

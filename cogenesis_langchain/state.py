@@ -1,0 +1,131 @@
+"""What a run carries: `RouterState` (written to checkpoints, so handles only) and `RouterContext` (never written).
+
+Every text in `RouterState` that came from the user, the store, or was written with context is a vault
+handle. What stands there readable is what the cloud may know anyway (kind, topic, sketch), or counts,
+offsets, names of rules and times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.types import Level, Route
+
+
+@dataclass(frozen=True, slots=True)
+class RouterContext:
+    """Who asks, and how much tighter than the policy: pass it as `context=`.
+
+    `route` and `level` may only tighten what the policy decides. `label` and `tags` are signals for the
+    policy's rules, set by the calling code, never from text. `dry_run` decides and builds, sends and writes
+    nothing. The last three are filled in by the router: the vault's scope, the clock, and the stop sign.
+    """
+
+    user_id: str | None = None
+    route: Route | str | None = None
+    level: Level | str | None = None
+    label: str | None = None
+    tags: frozenset[str] | tuple[str, ...] = ()
+    dry_run: bool = False
+    thread: str = ""
+    started: float = 0.0
+    cancel: threading.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"RouterContext(user_id={'set' if self.user_id else None}, route={self.route}, level={self.level})"
+
+
+def resolve_context(given: Any, default: RouterContext) -> RouterContext:
+    """The run's context: `given` (ours, a mapping, or a parent graph's own object), else `default`.
+
+    Raises InputError where no user id can be found: it is never guessed from message text.
+    """
+    if isinstance(given, RouterContext):
+        if given.user_id:
+            return given
+        found: dict[str, Any] = {name: getattr(given, name) for name in given.__slots__}
+    elif isinstance(given, Mapping):
+        found = {name: given[name] for name in RouterContext.__slots__ if name in given}
+    else:
+        found = {name: getattr(given, name) for name in RouterContext.__slots__ if hasattr(given, name)}
+    user_id = found.pop("user_id", None) or default.user_id
+    if not user_id:
+        raise InputError(
+            "no user: pass context=RouterContext(user_id=...) to the call, "
+            "or create_privacy_router(config, user_id=...)"
+        )
+    base = {name: getattr(default, name) for name in RouterContext.__slots__}
+    return RouterContext(**(base | {k: v for k, v in found.items() if v} | {"user_id": str(user_id)}))
+
+
+class RouterState(TypedDict, total=False):
+    """The graph's state. `messages` and `text` hold vault handles until the router restores them."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    route: str
+    level: str | None
+    reasons: list[str]
+    rule: str | None
+    ask: bool
+    on_failure: list[list[str | None]]
+    spans: list[dict[str, Any]]
+    signals: dict[str, Any]
+    task: dict[str, str | None] | None
+    context: str | None
+    outbound: list[dict[str, Any]]
+    sketch: list[str]
+    text: str | None
+    timings: dict[str, float]
+    receipts: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class RouterInput(TypedDict):
+    """What goes in: messages; also a plain string, a list of messages or a prompt value."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class RouterOutput(TypedDict, total=False):
+    """What comes out, in the names that `cogenesis write --json` prints."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    route: str
+    level: str | None
+    reasons: list[str]
+    spans: list[dict[str, Any]]
+    outbound: list[dict[str, Any]]
+    sketch: list[str]
+    text: str | None
+    timings: dict[str, float]
+    receipts: list[dict[str, Any]]
+    warnings: list[str]
+
+
+RUN_FIELDS: dict[str, Any] = {
+    "route": Route.LOCAL.value,
+    "level": None,
+    "reasons": [],
+    "rule": None,
+    "ask": False,
+    "on_failure": [],
+    "spans": [],
+    "signals": {},
+    "task": None,
+    "context": None,
+    "outbound": [],
+    "sketch": [],
+    "text": None,
+    "timings": {},
+    "receipts": [],
+    "warnings": [],
+}
+"""What each run starts from, so that nothing of a thread's last turn is taken for this one's."""
