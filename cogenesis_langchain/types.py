@@ -137,11 +137,12 @@ CONTEXT_TYPES: tuple[ContextType, ...] = ("profile", "writing", "device", "note"
 
 @dataclass(frozen=True, slots=True)
 class ContextItem:
-    """One piece of a user's private context."""
+    """One piece of a user's private context. `values`: known from its form (fields, mail headers)."""
 
     type: ContextType
     text: str = field(repr=False)
     title: str = field(default="", repr=False)
+    values: tuple[KnownValue, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

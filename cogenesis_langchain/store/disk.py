@@ -1,0 +1,111 @@
+"""The files of an embedded store: who may read them, who writes, and what a purge leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cogenesis_langchain.errors import StoreBusyError, StoreError
+from cogenesis_langchain.store.values import sqlite_errors, vacuum
+
+CHROMA_FILE = "chroma.sqlite3"
+# Tables of Chroma that describe it and hold no item: words found there are Chroma's own.
+_DESCRIBING = {
+    "migrations": "SELECT * FROM migrations",
+    "tenants": "SELECT * FROM tenants",
+    "databases": "SELECT * FROM databases",
+    "collections": "SELECT * FROM collections",
+    "embeddings_queue_config": "SELECT * FROM embeddings_queue_config",
+}
+_OWN_WORDS = "chroma:document title type added seq profile writing device note declared field entity phrase"
+_ORPHANS = (
+    "DELETE FROM embedding_metadata WHERE id IN ("
+    "SELECT id FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments))",
+    "DELETE FROM embedding_metadata_array WHERE id IN ("
+    "SELECT id FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments))",
+    "DELETE FROM embedding_fulltext_search WHERE rowid IN ("
+    "SELECT id FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments))",
+    "DELETE FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments)",
+    "DELETE FROM embeddings_queue WHERE NOT EXISTS (SELECT 1 FROM collections WHERE instr(topic, id))",
+)
+
+
+def prepare(root: Path) -> None:
+    """Make the folder, closed to everybody but its owner before anything is put into it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.chmod(0o700)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StoreError(
+            f"cannot use {root} as the store: {reason}; set store.path to a folder of yours"
+        ) from None
+
+
+def tighten(root: Path) -> None:
+    """0700 on folders and 0600 on files, whatever the umask was when Chroma made them."""
+    for path in root.rglob("*"):
+        try:
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o700 if path.is_dir() else 0o600)
+        except FileNotFoundError:
+            continue  # a journal that is gone by now
+
+
+@contextmanager
+def write_lock(root: Path, wait_s: float) -> Iterator[None]:
+    """Hold the store's lock file; it falls open when its process dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / "write.lock", timeout=wait_s, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreBusyError(
+            f"another process has been writing to the store for {wait_s:g} s: wait for its end, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def rewrite(root: Path) -> None:
+    """Free Chroma's files of everything deleted: word index, log, free pages, index folders."""
+    file = root / CHROMA_FILE
+    if not file.exists():
+        return
+    vacuum(file, _drop_orphans, _rebuild_word_index)
+    with sqlite_errors("purging"), closing(sqlite3.connect(file)) as db:
+        segments = {row[0] for row in db.execute("SELECT id FROM segments")}
+    for folder in root.iterdir():
+        # `delete_collection` leaves its folder; a UUID names each.
+        if folder.is_dir() and len(folder.name) == 36 and folder.name not in segments:
+            shutil.rmtree(folder)
+
+
+def _drop_orphans(db: sqlite3.Connection) -> None:
+    """Rows that no collection owns any more; a delete cut short could leave them."""
+    for statement in _ORPHANS:
+        db.execute(statement)
+
+
+def _rebuild_word_index(db: sqlite3.Connection) -> None:
+    """FTS5 only marks words as deleted: build its index again from what is left."""
+    db.execute("INSERT INTO embedding_fulltext_search (embedding_fulltext_search) VALUES ('rebuild')")
+
+
+def own_words(root: Path) -> list[str]:
+    """Text that the databases hold on their own account: schema, migrations, configuration."""
+    out = [_OWN_WORDS]
+    for file in sorted(root.glob("*.sqlite3")):
+        with sqlite_errors("purging"), closing(sqlite3.connect(file)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            queries = ["SELECT name || ' ' || coalesce(sql, '') FROM sqlite_master"]
+            queries += [query for name, query in _DESCRIBING.items() if name in tables]
+            for query in queries:
+                out += [str(cell) for row in db.execute(query) for cell in row if isinstance(cell, str)]
+    return out

@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from cogenesis_langchain.errors import InputError, StoreBusyError, StoreError
+from cogenesis_langchain.store import ContextStore, MemoryStore, StoredValue
+from cogenesis_langchain.testing import FakeEmbedder
+from cogenesis_langchain.types import ContextItem, KnownValue
+
+# Fictional people.
+ADA = [
+    ContextItem("profile", "Name: Ada Thornquist\nTown: Wexcombe Hollow", "about me"),
+    ContextItem("writing", "Dear Pemberley, the kayak regatta on Lake Ormswater was a delight.", "regatta"),
+    ContextItem("writing", "My sourdough starter is called Bartholomew and it is nine years old.", "bread"),
+    ContextItem("note", "Dentist on Tuesday with Doctor Quillfeather."),
+]
+BEN = [ContextItem("profile", "Name: Ben Ostrander", "about me")]
+
+
+def fields(item: ContextItem) -> Iterable[KnownValue]:
+    """Known values: what follows `Name:`."""
+    for line in item.text.splitlines():
+        if line.startswith("Name: "):
+            yield KnownValue(line[6:], "PERSON", "field")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ContextStore:
+    """An empty store with a fake embedder."""
+    return ContextStore(tmp_path, FakeEmbedder(), wait_s=0.2)
+
+
+def test_added_items_come_back_as_they_were(store: ContextStore) -> None:
+    """Type, title and text survive, in the order they were added."""
+    report = store.add("ada", ADA, values_of=fields)
+    assert (report.added, report.skipped, report.values) == (4, 0, 1)
+    got = store.list("ada")
+    assert [(i.type, i.title, i.text) for i in got] == [(i.type, i.title, i.text) for i in ADA]
+    assert [i.text for i in store.profile("ada")] == [ADA[0].text]
+    assert [i.text for i in store.list("ada", "note")] == [ADA[3].text]
+
+
+def test_nothing_is_made_by_reading(tmp_path: Path) -> None:
+    """Reading an absent store answers `nothing` and leaves no file behind."""
+    store = ContextStore(tmp_path / "data", FakeEmbedder())
+    assert not store.has("ada")
+    assert store.list("ada") == store.profile("ada") == store.search("ada", "x") == store.values("ada") == []
+    assert store.users() == []
+    assert not (tmp_path / "data").exists()
+
+
+def test_adding_twice_does_not_duplicate(store: ContextStore) -> None:
+    """The same text under the same type is stored once, also when repeated within one call."""
+    store.add("ada", ADA, values_of=fields)
+    report = store.add("ada", [*ADA, *ADA, ContextItem("note", "new")], values_of=fields)
+    assert (report.added, report.skipped, report.values) == (1, 8, 0)
+    assert len(store.list("ada")) == 5
+
+
+def test_one_user_never_sees_another(store: ContextStore) -> None:
+    """Lists, search, values and purge stay within the user."""
+    store.add("ada", ADA, values_of=fields)
+    store.add("ben", BEN, values_of=fields)
+    assert [i.text for i in store.search("ben", "kayak regatta", k=10)] == [BEN[0].text]
+    assert [v.value for v in store.values("ben")] == ["Ben Ostrander"]
+    assert not store.has("Ada")
+    store.purge("ada")
+    assert store.users() == ["ben"]
+    assert [i.text for i in store.list("ben")] == [BEN[0].text]
+    assert [v.value for v in store.values("ben")] == ["Ben Ostrander"]
+
+
+def test_search_finds_the_nearest_of_the_asked_types(store: ContextStore) -> None:
+    """Nearest first, at most k, only the types asked for."""
+    store.add("ada", ADA, values_of=fields)
+    assert store.search("ada", "kayak regatta lake", k=1)[0].title == "regatta"
+    assert {i.type for i in store.search("ada", "kayak", k=9, types=["note", "profile"])} == {
+        "note",
+        "profile",
+    }
+    assert store.search("ada", "kayak", k=0) == store.search("ada", "kayak", types=[]) == []
+
+
+def test_values_are_written_before_the_text(store: ContextStore) -> None:
+    """If storing the text fails, its known values are there already: never text without its guard."""
+
+    class Broken(FakeEmbedder):
+        fail = False
+
+    store.add("ada", BEN, values_of=fields)
+
+    def upsert_fails(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("Ada Thornquist")
+
+    collection = type(store._chroma.collection(store_name("ada")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collection, "upsert", upsert_fails)
+        with pytest.raises(StoreError) as error:
+            store.add("ada", ADA, values_of=fields)
+    assert "Thornquist" not in str(error.value)
+    assert "Ada Thornquist" in [v.value for v in store.values("ada")]
+    assert len(store.list("ada")) == 1
+    assert store.add("ada", ADA, values_of=fields).added == 4, "an interrupted add can be repeated"
+
+
+def store_name(user: str) -> str:
+    from cogenesis_langchain.store.context import _name
+
+    return _name(user)
+
+
+def test_a_failing_extraction_stores_nothing(store: ContextStore) -> None:
+    """No text is kept whose known values could not be found."""
+
+    def broken(item: ContextItem) -> Iterable[KnownValue]:
+        raise StoreError("detector down")
+
+    with pytest.raises(StoreError):
+        store.add("ada", ADA, values_of=broken)
+    assert not store.has("ada")
+
+
+def test_batches_are_durable_one_by_one(store: ContextStore, tmp_path: Path) -> None:
+    """When the third batch fails, the first two are stored; progress said so."""
+    items = [ContextItem("note", f"note number {i}") for i in range(150)]
+    done: list[int] = []
+
+    def values_of(item: ContextItem) -> Iterable[KnownValue]:
+        if item.text.endswith(" 130"):
+            raise RuntimeError
+        return ()
+
+    with pytest.raises(RuntimeError):
+        store.add("ada", items, values_of=values_of, progress=done.append)
+    assert done == [64, 128]
+    assert len(ContextStore(tmp_path, FakeEmbedder()).list("ada")) == 128
+
+
+def test_only_the_owner_can_read(store: ContextStore, tmp_path: Path) -> None:
+    """0700 on every folder and 0600 on every file, whatever the umask."""
+    old = os.umask(0)
+    try:
+        store.add("ada", ADA, values_of=fields)
+        store.search("ada", "kayak")
+    finally:
+        os.umask(old)
+    root = tmp_path / "context"
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (root, *root.rglob("*"))}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+def everything(root: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
+
+
+def test_purge_leaves_no_byte(store: ContextStore, tmp_path: Path) -> None:
+    """After a purge no file holds a text, a title, a value, a vector folder or a word-index entry."""
+    long = "The lighthouse keeper Marigold Fennimore kept nineteen ledgers. " * 200
+    store.add("ada", [*ADA, ContextItem("writing", long, "ledger")], values_of=fields)
+    store.set_value("ada", "Operation Thistledown")
+    before = everything(tmp_path)
+    words = (b"Thornquist", b"Quillfeather", b"Bartholomew", b"Fennimore", b"Thistledown")
+    assert all(word in before for word in words), "the search of this test can find them"
+    report = store.purge("ada")
+    assert (report.items, report.values, report.checked) == (5, 2, True)
+    assert report.searched >= 2
+    after = everything(tmp_path)
+    assert not [word for word in words if word in after or word.lower() in after]
+    assert not store.has("ada")
+    assert store.values("ada") == store.users() == []
+    assert not [path for path in (tmp_path / "context").iterdir() if path.is_dir()]
+    with sqlite3.connect(tmp_path / "context" / "chroma.sqlite3") as db:
+        db.execute("CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, embedding_fulltext_search, 'row')")
+        assert db.execute("SELECT count(*) FROM temp.v").fetchone() == (0,)
+        blocks = db.execute("SELECT block FROM embedding_fulltext_search_data").fetchall()
+        assert sum(len(block) for (block,) in blocks) < 100, "the word index is empty, not marked as deleted"
+        assert db.execute("SELECT count(*) FROM embeddings_queue").fetchone() == (0,)
+
+
+def test_purge_keeps_what_others_hold_too(store: ContextStore) -> None:
+    """A text that two users have is gone for one, stays for the other, and is no false alarm."""
+    store.add("ada", ADA, values_of=fields)
+    store.add("ben", ADA, values_of=fields)
+    store.purge("ada")
+    assert len(store.list("ben")) == 4
+    assert [v.value for v in store.values("ben")] == ["Ada Thornquist"]
+    assert store.search("ben", "kayak regatta", k=1)[0].title == "regatta"
+
+
+def test_purge_of_chromas_own_words_is_no_false_alarm(store: ContextStore) -> None:
+    """Values that occur in the database's own schema do not fail the check."""
+    for value in ("embedding_metadata", "collection", "chroma:document"):
+        store.set_value("ada", value)
+    store.add("ada", ADA, values_of=fields)
+    assert store.purge("ada").values == 4
+
+
+def test_purge_finds_a_copy(store: ContextStore, tmp_path: Path) -> None:
+    """A file that somebody left beside the store is found, named, and its text is not in the message."""
+    store.add("ada", ADA, values_of=fields)
+    (tmp_path / "context" / "backup.txt").write_text("xx" + ADA[1].text + "yy")
+    with pytest.raises(StoreError, match=r"backup\.txt") as error:
+        store.purge("ada")
+    assert "kayak" not in str(error.value)
+    (tmp_path / "context" / "backup.txt").unlink()
+    assert store.purge("ada").items == 0
+
+
+def test_purge_can_be_repeated_and_add_works_after(store: ContextStore) -> None:
+    """Purging an unknown or purged user is harmless, and the user can come back."""
+    assert store.purge("ada").items == 0
+    store.add("ada", ADA, values_of=fields)
+    store.purge("ada")
+    assert store.purge("ada").items == 0
+    assert store.add("ada", ADA, values_of=fields).added == 4
+    assert store.search("ada", "my sourdough starter is nine years old", k=1)[0].title == "bread"
+
+
+def test_values_can_be_edited(store: ContextStore) -> None:
+    """Declared, ignored and removed values; an ignored one stays ignored when found again."""
+    store.add("ada", ADA, values_of=fields)
+    store.set_value("ada", " Bluebell Cottage ", type="LOCATION")
+    store.set_value("ada", "Ada Thornquist", enabled=False)
+    assert store.values("ada") == [
+        StoredValue("Ada Thornquist", "PERSON", "field", False),
+        StoredValue("Bluebell Cottage", "LOCATION", "declared", True),
+    ]
+    again = ContextItem("note", "Name: Ada Thornquist")
+    store.add("ada", [again], values_of=fields)
+    assert not store.values("ada")[0].enabled
+    assert store.remove_value("ada", "Bluebell Cottage")
+    assert not store.remove_value("ada", "Bluebell Cottage")
+    store.set_value("ada", "Ada Thornquist")
+    assert store.values("ada") == [StoredValue("Ada Thornquist", "DECLARED", "declared", True)]
+    with pytest.raises(InputError):
+        store.set_value("ada", "  ")
+
+
+def test_a_stronger_source_wins(store: ContextStore) -> None:
+    """A phrase that turns out to be a profile field is kept as a field, never the other way round."""
+    text = "Name: Ada"
+    store.add("ada", [ContextItem("note", "a")], values_of=lambda _: [KnownValue("Ada", "X", "phrase")])
+    store.add("ada", [ContextItem("note", text)], values_of=lambda _: [KnownValue("Ada", "Y", "field")])
+    store.add("ada", [ContextItem("note", "c")], values_of=lambda _: [KnownValue("Ada", "Z", "entity")])
+    assert store.values("ada") == [StoredValue("Ada", "Y", "field", True)]
+
+
+def test_values_of_the_items_form_are_kept(store: ContextStore) -> None:
+    """What ingest knew from an item's form is a known value, whatever `values_of` finds."""
+    item = ContextItem("writing", "hello", values=(KnownValue("Rowan Pell", "PERSON", "field"),))
+    store.add("ada", [item], values_of=lambda _: ())
+    assert [v.value for v in store.values("ada")] == ["Rowan Pell"]
+
+
+def test_lost_values_are_not_taken_for_none(store: ContextStore, tmp_path: Path) -> None:
+    """Texts without their file of known values are an error, not an empty list."""
+    store.add("ada", ADA, values_of=fields)
+    (tmp_path / "context" / "values.sqlite3").unlink()
+    with pytest.raises(StoreError, match=r"values\.sqlite3"):
+        store.values("ada")
+
+
+@pytest.mark.parametrize("name", ["values.sqlite3", "chroma.sqlite3"])
+def test_a_damaged_file_is_an_error(store: ContextStore, tmp_path: Path, name: str) -> None:
+    """Garbage in either database is a StoreError on reading, never `no context`."""
+    store.add("ada", ADA, values_of=fields)
+    store._chroma.close()
+    (tmp_path / "context" / name).write_bytes(b"garbage" * 4000)
+    fresh = ContextStore(tmp_path, FakeEmbedder())
+    with pytest.raises(StoreError):
+        fresh.values("ada")
+        fresh.has("ada")
+
+
+def test_lost_index_files_lose_nothing(store: ContextStore, tmp_path: Path) -> None:
+    """Chroma's index folder can vanish or be garbage: search answers as before."""
+    items = [ContextItem("note", f"note {i} zebra{i}") for i in range(70)]
+    store.add("ada", items, values_of=lambda _: ())
+    store._chroma.close()
+    for file in (tmp_path / "context").glob("*/*"):
+        file.write_bytes(b"garbage")
+    assert store.search("ada", "zebra42", k=1)[0].text == items[42].text
+
+
+def test_a_full_disk_is_named(store: ContextStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC from SQLite or Chroma says that the disk is full, and what to do."""
+    store.add("ada", BEN, values_of=fields)
+    collection = type(store._chroma.collection(store_name("ada")))
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("error returned from database: (code: 13) database or disk is full")
+
+    monkeypatch.setattr(collection, "upsert", full)
+    with pytest.raises(StoreError, match="disk is full"):
+        store.add("ada", ADA, values_of=fields)
+    monkeypatch.undo()
+    assert [i.text for i in store.list("ada")] == [BEN[0].text]
+
+
+def test_a_busy_store_says_so(store: ContextStore, tmp_path: Path) -> None:
+    """While another writer holds the lock, writing fails after the wait; reading goes on."""
+    from filelock import FileLock
+
+    store.add("ada", BEN, values_of=fields)
+    with FileLock(tmp_path / "context" / "write.lock"):
+        with pytest.raises(StoreBusyError, match="another process"):
+            store.add("ada", ADA, values_of=fields)
+        assert store.has("ada")
+    assert store.add("ada", ADA, values_of=fields).added == 4
+
+
+def test_two_stores_on_one_folder_see_each_other(tmp_path: Path) -> None:
+    """Two objects in one process share what is written through either, also after a purge."""
+    one, two = ContextStore(tmp_path, FakeEmbedder()), ContextStore(tmp_path, FakeEmbedder())
+    one.add("ada", ADA, values_of=fields)
+    assert two.search("ada", "kayak", k=1)[0].title == "regatta"
+    two.add("ada", [ContextItem("note", "umbrella stand")], values_of=fields)
+    assert one.search("ada", "umbrella stand", k=1)[0].text == "umbrella stand"
+    two.purge("ada")
+    assert not one.has("ada")
+
+
+def test_threads_may_share_a_store(store: ContextStore) -> None:
+    """Users added and searched from several threads at once stay apart and complete."""
+    errors: list[BaseException] = []
+
+    def work(user: str) -> None:
+        try:
+            for i in range(5):
+                store.add(user, [ContextItem("note", f"{user} note {i}")], values_of=lambda _: ())
+                assert all(user in item.text for item in store.search(user, "note", k=9))
+        except BaseException as error:
+            errors.append(error)
+
+    store._wait_s = 30
+    threads = [threading.Thread(target=work, args=(f"user{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert all(len(store.list(f"user{i}")) == 5 for i in range(4))
+
+
+@pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 300])
+def test_unusable_user_ids_are_refused(store: ContextStore, user: str) -> None:
+    """An empty, endless or multi-line user id is an InputError everywhere."""
+    for call in (store.has, store.list, store.values, store.purge):
+        with pytest.raises(InputError):
+            call(user)
+
+
+def test_strange_users_and_texts_survive(store: ContextStore) -> None:
+    """Ids and texts in any script are kept as they are; a folder is never made from an id."""
+    user = "../../Žofie 蓝 👩‍🚀".replace("\u200d", "")
+    text = "Zwölf Boxkämpfer\n\n  «quoted» \u200b 蓝色 \U0001f680 " + "é" * 5000
+    store.add(user, [ContextItem("note", text, "títle")], values_of=lambda _: ())
+    assert store.list(user)[0].text == text
+    assert store.users() == [user]
+    assert store.purge(user).items == 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "half \ud83d pair", "x" * 1_000_001])
+def test_texts_that_cannot_be_kept_are_refused(store: ContextStore, text: str) -> None:
+    """NUL, half a surrogate pair and over-long texts are InputErrors that name the item, not its text."""
+    with pytest.raises(InputError, match="item 2"):
+        store.add("ada", [ContextItem("note", "fine"), ContextItem("note", text)], values_of=lambda _: ())
+
+
+def test_chroma_takes_nothing_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither `.env` in the working directory nor variables can send the store elsewhere."""
+    (tmp_path / ".env").write_text("CHROMA_SERVER_HOST=203.0.113.9\nPERSIST_DIRECTORY=/nowhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHROMA_API_IMPL", "chromadb.api.fastapi.FastAPI")
+    monkeypatch.setenv("CHROMA_SERVER_HOST", "203.0.113.9")
+    monkeypatch.setenv("ANONYMIZED_TELEMETRY", "True")
+    store = ContextStore(tmp_path / "data", FakeEmbedder())
+    store.add("ada", BEN, values_of=fields)
+    settings = store._chroma.client.get_settings()
+    assert settings.chroma_api_impl.endswith("RustBindingsAPI")
+    assert settings.chroma_server_host is None
+    assert settings.anonymized_telemetry is False
+    assert (tmp_path / "data" / "context" / "chroma.sqlite3").exists()
+
+
+def test_the_embedder_is_asked_for_at_first_use(tmp_path: Path) -> None:
+    """A function may stand for the embedder: listing and purging never need the model."""
+    calls: list[int] = []
+
+    def make() -> FakeEmbedder:
+        calls.append(1)
+        return FakeEmbedder()
+
+    store = ContextStore(tmp_path, make)
+    assert store.search("ada", "x") == []
+    store.set_value("ada", "Bluebell")
+    assert not calls
+    store.add("ada", ADA, values_of=fields)
+    store.search("ada", "x")
+    assert calls == [1]
+
+
+def test_export_gives_everything(store: ContextStore) -> None:
+    """Items in full, then known values."""
+    store.add("ada", ADA, values_of=fields)
+    out = list(store.export("ada"))
+    assert [entry["text"] for entry in out[:4]] == [item.text for item in ADA]
+    assert out[4] == {"known_value": "Ada Thornquist", "type": "PERSON", "origin": "field", "enabled": True}
+
+
+def test_nothing_prints_a_text(store: ContextStore) -> None:
+    """`repr` of stores, items, values and reports holds no text of the user."""
+    store.add("ada", ADA, values_of=fields)
+    memory = MemoryStore(ADA, values_of=fields)
+    shown = [store, memory, store.list("ada"), store.values("ada"), memory.list("x"), memory.values("x"), ADA]
+    assert "Thornquist" not in repr(shown)
+    assert "regatta" not in repr(shown)
+
+
+def test_an_unusable_folder_names_the_fix(tmp_path: Path) -> None:
+    """A file where the folder should be is a StoreError that names store.path."""
+    (tmp_path / "data").write_text("I am a file")
+    with pytest.raises(StoreError, match=r"store\.path"):
+        ContextStore(tmp_path / "data", FakeEmbedder()).add("ada", ADA, values_of=fields)
+
+
+def test_memory_store_reads_like_the_other(store: ContextStore) -> None:
+    """The same items, values and nearest texts as on disk, with or without an embedder."""
+    store.add("ada", ADA, values_of=fields)
+    for memory in (MemoryStore(ADA, FakeEmbedder(), values_of=fields), MemoryStore(ADA, values_of=fields)):
+        assert [i.text for i in memory.list("ada")] == [i.text for i in store.list("ada")]
+        assert [i.id for i in memory.profile("ada")] == [i.id for i in store.profile("ada")]
+        assert memory.values("ada") == store.values("ada")
+        assert memory.search("ada", "kayak regatta", k=1)[0].title == "regatta"
+        assert memory.has("ada")
+    assert not MemoryStore([]).has("ada")
+    mine = MemoryStore(ADA, user="ada")
+    assert mine.has("ada")
+    assert not mine.has("ben")
+    assert mine.list("ben") == mine.values("ben") == mine.search("ben", "kayak") == []
+
+
+def test_a_store_is_never_pickled_with_its_texts(store: ContextStore) -> None:
+    """A store holds locks and cannot be pickled by accident."""
+    with pytest.raises(TypeError):
+        pickle.dumps(store)
