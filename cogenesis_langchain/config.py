@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -153,9 +154,9 @@ def load(
         config = Config.model_validate(data)
     except ValidationError as error:
         faults += faults_of(error, Config)
-        faults += rule_faults(data, _closed(None))
+        faults += rule_faults(data, _closed(VocabularyConfig()))
     else:
-        faults += read_policy(config.routing, closed=_closed(config))[1]
+        faults += read_policy(config.routing, closed=_closed(config.vocabulary))[1]
         if require_keys or (require_keys is None and not is_preset):
             faults += [Fault(path, not_set(variable)) for path, variable in config.missing_variables()]
     if faults or config is None:
@@ -233,23 +234,21 @@ def _anchored(config: Config, base: Path | None) -> Config:
     return config.model_copy(update=update)
 
 
-def _closed(config: Config | None) -> dict[str, frozenset[str]]:
-    """Per closed list the names that rules may use: the shipped ones and the user's additions."""
-    added = config.vocabulary if config is not None else VocabularyConfig()
-    shipped = {"kind": ("kinds", added.kinds), "topic": ("topics", added.topics)}
-    return {
-        signal: frozenset(names) | frozenset(more)
-        for signal, (name, more) in shipped.items()
-        if (names := _shipped_names(name))
-    }
+def _closed(added: VocabularyConfig) -> rules.Closed:
+    """The names that rules may use for kind and topic: the shipped ones and the user's additions."""
+
+    def names(signal: str) -> frozenset[str] | None:
+        if signal not in ("kind", "topic"):
+            return None
+        return _shipped_names(f"{signal}s") | set(added.kinds if signal == "kind" else added.topics)
+
+    return names
 
 
-def _shipped_names(name: str) -> tuple[str, ...]:
-    path = files(_PACKAGE) / "vocabulary" / f"{name}.yaml"
-    if not path.is_file():
-        return ()
-    data = yaml_lines.parse(path.read_text(encoding="utf-8"), f"{name}.yaml").data
-    return tuple(map(str, data)) if isinstance(data, Mapping) else ()
+@cache
+def _shipped_names(name: str) -> frozenset[str]:
+    text = (files(_PACKAGE) / "vocabulary" / f"{name}.yaml").read_text(encoding="utf-8")
+    return frozenset(map(str, yaml_lines.parse(text, f"{name}.yaml").data))
 
 
 def _report(document: yaml_lines.Document, faults: list[Fault]) -> str:

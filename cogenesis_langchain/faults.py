@@ -28,7 +28,7 @@ def dotted(path: KeyPath) -> str:
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that `word` was probably meant to be, or None where none is near."""
-    found = process.extractOne(word.lower(), sorted(choices), scorer=fuzz.ratio, score_cutoff=60)
+    found = process.extractOne(word, sorted(choices), scorer=fuzz.ratio, processor=str.lower, score_cutoff=60)
     return found[0] if found else None
 
 

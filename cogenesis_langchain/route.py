@@ -39,7 +39,6 @@ def decide(
     context_known: bool,
     floor: Step | None = None,
     caller: Step | None = None,
-    caller_level: Level | None = None,
     capable: Capable | None = None,
 ) -> Decision:
     """Where a request goes, and why.
@@ -49,8 +48,8 @@ def decide(
         policy: the rules; the highest priority that matches wins.
         context_known: whether the user is known and their store holds anything; if not, local.
         floor: the most private step of this thread so far.
-        caller: the step that the calling code asks for; may tighten, never loosen.
-        caller_level: the most that the calling code lets the cloud be told; may tighten, never loosen.
+        caller: what the calling code asks for; may tighten, never loosen. A level on a route that has
+            none counts for itself: at most so much may be told, so `mask` and `cloud` become `sketch`.
         capable: what can run at all, as a set of routes or a test of one step. Local always can.
     """
     reasons: list[str] = []
@@ -59,10 +58,8 @@ def decide(
     if floor is not None and floor.rank > step.rank:
         reasons.append(f"this thread has been at {floor} and stays there")
         step = floor
-    wishes = [caller] if caller else []
-    wishes += [Step(Route.SKETCH, caller_level)] if caller_level else []
-    for wish in wishes:
-        step = _tightened(step, wish, reasons)
+    if caller is not None:
+        step = _tightened(step, _wish(caller), reasons)
     step = _runnable(_levelled(step), reasons)
     ahead = tuple(_ahead(rule.on_failure, step)) if rule else ()
     while capable is not None and step.route.sends and not _can(step, capable):
@@ -116,6 +113,14 @@ def _guarded(step: Step, signals: Signals, context_known: bool, reasons: list[st
         reasons.append("cloud sends the text itself, which the caller did not label public: local")
         return LOCAL
     return step
+
+
+def _wish(caller: Step) -> Step:
+    """What the caller asks for as one step on the scale."""
+    if caller.level is None or caller.route in LEVELLED:
+        return caller
+    told = Step(Route.SKETCH, caller.level)
+    return told if told.rank > caller.rank else Step(caller.route)
 
 
 def _tightened(step: Step, wish: Step, reasons: list[str]) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -10,11 +10,9 @@ from pydantic import Field, WithJsonSchema, model_validator
 from cogenesis_langchain import rules
 from cogenesis_langchain.faults import Fault, KeyPath
 from cogenesis_langchain.route import LEVELLED, problems
+from cogenesis_langchain.rules import Closed
 from cogenesis_langchain.settings import Name, Section
 from cogenesis_langchain.types import Level, Policy, Route, Rule, Step
-
-Closed = Mapping[str, Collection[str]]
-"""Per signal (`kind`, `topic`) the only values it can have."""
 
 _DECISIONS: KeyPath = ("routing", "decisions")
 

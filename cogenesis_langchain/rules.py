@@ -8,7 +8,7 @@ NUMBER: 3 | {gt, gte, lt, lte}                exactly, or within bounds
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from cogenesis_langchain.faults import Fault, KeyPath, suggest
@@ -16,26 +16,28 @@ from cogenesis_langchain.logic import COUNTS, NUMBERS, SETS, SIGNALS, WORDS
 from cogenesis_langchain.types import All, Any_, Compare, Condition, Match, Not
 
 _GROUPS = ("any", "all", "not")
+Closed = Callable[[str], Collection[str] | None]
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
-def parse(
-    raw: Any, path: KeyPath = (), closed: Mapping[str, Collection[str]] | None = None
-) -> tuple[Condition | None, list[Fault]]:
+def parse(raw: Any, path: KeyPath = (), closed: Closed | None = None) -> tuple[Condition | None, list[Fault]]:
     """One condition and what is wrong with it (None where it cannot be read).
 
     Args:
         raw: what stands under `rules:`, as YAML gives it.
         path: keys that lead to `raw`, for the faults.
-        closed: per signal (`kind`, `topic`) the only values it can have.
+        closed: gives the only values that a signal (`kind`, `topic`) can have, or None for any. Asked
+            only where a rule reads that signal.
     """
     faults: list[Fault] = []
-    return _condition(raw, path, closed or {}, faults), faults
+    return _condition(raw, path, closed or _open, faults), faults
 
 
-def _condition(
-    raw: Any, path: KeyPath, closed: Mapping[str, Collection[str]], faults: list[Fault]
-) -> Condition | None:
+def _open(_signal: str) -> None:
+    """Any value goes."""
+
+
+def _condition(raw: Any, path: KeyPath, closed: Closed, faults: list[Fault]) -> Condition | None:
     if not isinstance(raw, Mapping) or not raw:
         faults.append(Fault(path, "must be a condition, such as {kind: [invitation]} or {all: [...]}"))
         return None
@@ -53,14 +55,12 @@ def _condition(
     if key in NUMBERS:
         return _number(str(key), value, here, faults)
     if key in SIGNALS:
-        return _match(str(key), value, here, closed.get(str(key)), faults)
+        return _match(str(key), value, here, closed(str(key)), faults)
     faults.append(Fault(here, f"unknown; {suggest(key, (*_GROUPS, *SIGNALS))}"))
     return None
 
 
-def _group(
-    key: str, value: Any, path: KeyPath, closed: Mapping[str, Collection[str]], faults: list[Fault]
-) -> Condition | None:
+def _group(key: str, value: Any, path: KeyPath, closed: Closed, faults: list[Fault]) -> Condition | None:
     if not isinstance(value, list | tuple) or not value:
         faults.append(Fault(path, "must be a list of at least one condition"))
         return None
