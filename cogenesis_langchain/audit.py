@@ -1,0 +1,243 @@
+"""Receipts of what left: byte for byte, durable before the send, and tamper-evident (see `chain`).
+
+What is covered: edited, removed, reordered and cut-off rows, and bodies that were changed or vanished
+without an erasure, are found by `verify()`. A row holds no user's name (only its HMAC) and no private value.
+What is not: somebody who holds the key file can forge; somebody who puts back old copies of log and head
+together is found only by comparing with a head noted elsewhere (`VerifyReport.head`).
+
+Statuses of a receipt:
+
+- sent        the bytes reached the endpoint, whatever it answered
+- failed      no connection came about: nothing left
+- refused     the gate or the store's veto stopped it: nothing left
+- unresolved  the bytes may have left, and no end is on record: a timeout, a cut connection, a crash
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from cogenesis_langchain.chain import START, Chain, Row
+from cogenesis_langchain.types import Outbound, PrivateSpan, Receipt
+
+Status = Literal["sent", "failed", "refused", "unresolved"]
+_BODIES = """
+CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, user TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user);
+"""
+_ENTRIES = """
+SELECT r.data, b.body,
+    (SELECT o.data FROM rows o WHERE o.id = r.id AND o.kind = 'outcome' ORDER BY o.seq DESC LIMIT 1)
+FROM rows r LEFT JOIN bodies b ON b.id = r.id
+WHERE r.kind IN ('intent', 'gate_hit', 'veto') AND (r.kind = 'intent') = :sent
+    AND (:owner IS NULL OR json_extract(r.data, '$.user') = :owner)
+ORDER BY r.seq DESC LIMIT :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One receipt with the exact body (None once erased); `reason` says why a refused one was refused."""
+
+    receipt: Receipt
+    body: str | None = field(default=None, repr=False)
+    attempt: int = 1
+    reason: str | None = None
+    spans: tuple[PrivateSpan, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form: the receipt's fields, then the attempt and the body."""
+        extra: dict[str, Any] = {"attempt": self.attempt, "body": self.body}
+        if self.reason:
+            extra |= {"reason": self.reason, "spans": [span.as_dict() for span in self.spans]}
+        return self.receipt.as_dict() | extra
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Whether the log is whole. `head` (count:HMAC) can be noted elsewhere and compared later."""
+
+    rows: int
+    head: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no problem was found."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"ok": self.ok, "rows": self.rows, "head": self.head, "problems": list(self.problems)}
+
+
+class Audit:
+    """The receipts in the folder `path`; key (PATH.key) and head (PATH.head) lie beside it.
+
+    Safe for threads and for several processes. Every method raises AuditError where the log cannot be read
+    or written: then nothing may be sent.
+    """
+
+    def __init__(self, path: Path, *, key_path: Path | None = None) -> None:
+        self._chain = Chain(path, key_path=key_path, schema=_BODIES)
+
+    def intent(
+        self,
+        outbound: Outbound,
+        *,
+        route: str,
+        level: str | None = None,
+        bits: float | None = None,
+        user: str = "",
+        attempt: int = 1,
+    ) -> Receipt:
+        """Record, on disk, that these bytes are about to leave. The receipt is unresolved until told."""
+        told = None if level is None else str(level)
+        receipt = Receipt(
+            _new_id(), _now(), outbound.endpoint, outbound.sha256, bits, str(route), told, "unresolved"
+        )
+        with self._chain.writing() as db:
+            owner = self._owner(user)
+            db.execute("INSERT INTO bodies VALUES (?, ?, ?)", (receipt.id, owner, outbound.body))
+            row = {**receipt.as_dict(), "user": owner, "attempt": attempt}
+            self._chain.append(db, "intent", receipt.id, row)
+        return receipt
+
+    def outcome(self, receipt_id: str, status: Status) -> None:
+        """Record how the send named by `receipt_id` ended."""
+        with self._chain.writing() as db:
+            self._chain.append(db, "outcome", receipt_id, {"time": _now(), "status": status})
+
+    def hit(
+        self, endpoint: str, route: str, level: str | None, user: str, spans: Sequence[PrivateSpan]
+    ) -> Receipt:
+        """Record that the gate stopped a request over private values: where and what kind, never which."""
+        return self._refused("gate_hit", endpoint, route, level, user, "private value in the body", spans)
+
+    def veto(self, *, route: str, level: str | None, user: str, reason: str) -> Receipt:
+        """Record that the store vetoed telling a task; `reason` must not quote it."""
+        return self._refused("veto", "", route, level, user, reason, ())
+
+    def receipts(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
+        """What left or was about to, oldest first: the last `limit`, of `user` if one is named."""
+        return self._entries(sent=True, user=user, limit=limit)
+
+    def refusals(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
+        """What gate and veto stopped, oldest first; there is no body to show."""
+        return self._entries(sent=False, user=user, limit=limit)
+
+    def unresolved(self) -> list[Entry]:
+        """Sends without a recorded end, including any under way right now."""
+        return [entry for entry in self.receipts() if entry.receipt.status == "unresolved"]
+
+    def for_body(self, sha256: str, *, user: str, since: float = 0.0) -> list[Receipt]:
+        """Receipts of one body and user, all attempts, from `time.perf_counter()` moment `since` on."""
+        start = datetime.fromtimestamp(max(time.time() - (time.perf_counter() - since), 0.0), UTC)
+        earliest = start.isoformat(timespec="milliseconds") if since else ""
+        found = (entry.receipt for entry in self.receipts(user, limit=100))
+        return [receipt for receipt in found if receipt.body_sha256 == sha256 and receipt.time >= earliest]
+
+    def erase(self, user: str) -> int:
+        """Erase the bodies of `user` from the disk; receipts stay, the chain holds. Gives their number."""
+        if not self._chain.exists:
+            return 0
+        with self._chain.writing() as db:
+            owner = self._owner(user)
+            count = db.execute("DELETE FROM bodies WHERE user = ?", (owner,)).rowcount
+            self._chain.append(db, "erased", _new_id(), {"time": _now(), "user": owner, "bodies": count})
+        with self._chain.locked(), self._chain.reading() as db:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the write-ahead log held the bodies too
+        return count
+
+    def verify(self) -> VerifyReport:
+        """Check the whole log; problems name rows by number."""
+        if not self._chain.exists:
+            gone = ("the log is gone and its head is not",) if self._chain.head_path.exists() else ()
+            return VerifyReport(0, f"0:{START}", gone)
+        with self._chain.locked(), self._chain.reading() as db:
+            rows: list[Row] = db.execute("SELECT seq, kind, id, data, mac FROM rows ORDER BY seq").fetchall()
+            bodies = dict(db.execute("SELECT id, body FROM bodies").fetchall())
+            (count, mac), problems = self._chain.check(rows)
+        return VerifyReport(len(rows), f"{count}:{mac}", (*problems, *_check_bodies(rows, bodies)))
+
+    def close(self) -> None:
+        """Close the database; a later call opens it again."""
+        self._chain.close()
+
+    def _owner(self, user: str) -> str:
+        return self._chain.sign(f"user:{user}")[:32]
+
+    def _refused(
+        self,
+        kind: str,
+        endpoint: str,
+        route: str,
+        level: str | None,
+        user: str,
+        reason: str,
+        spans: Sequence[PrivateSpan],
+    ) -> Receipt:
+        told = None if level is None else str(level)
+        receipt = Receipt(_new_id(), _now(), endpoint, "", 0.0, str(route), told, "refused")
+        shown = [span.as_dict() for span in spans]
+        with self._chain.writing() as db:
+            extra = {"user": self._owner(user), "reason": reason, "spans": shown}
+            self._chain.append(db, kind, receipt.id, {**receipt.as_dict(), **extra})
+        return receipt
+
+    def _entries(self, *, sent: bool, user: str | None, limit: int | None) -> list[Entry]:
+        if not self._chain.exists:
+            return []
+        with self._chain.reading() as db:
+            owner = None if user is None else self._owner(user)
+            values = {"sent": sent, "owner": owner, "limit": -1 if limit is None else limit}
+            rows = db.execute(_ENTRIES, values).fetchall()
+        return [_entry(json.loads(data), body, outcome) for data, body, outcome in reversed(rows)]
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _entry(data: dict[str, Any], body: str | None, outcome: str | None) -> Entry:
+    fields = {name: data[name] for name in Receipt.__slots__}
+    if outcome is not None:
+        fields["status"] = json.loads(outcome)["status"]
+    spans = tuple(PrivateSpan(**span) for span in data.get("spans", ()))
+    return Entry(Receipt(**fields), body, data.get("attempt", 1), data.get("reason"), spans)
+
+
+def _check_bodies(rows: Sequence[Row], bodies: dict[str, str]) -> list[str]:
+    """Every body is the one receipted, or its user's bodies were erased after it."""
+    erased: dict[str, int] = {}
+    intents: dict[str, tuple[int, str, str]] = {}
+    for seq, kind, row_id, text, _ in rows:
+        try:
+            data = json.loads(text)
+            if kind == "erased":
+                erased[data["user"]] = seq
+            elif kind == "intent":
+                intents[row_id] = seq, data["user"], data["body_sha256"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a changed row, which the chain reports
+    problems: list[str] = []
+    for row_id, (seq, user, sha256) in intents.items():
+        body = bodies.pop(row_id, None)
+        if body is None and erased.get(user, 0) < seq:
+            problems.append(f"the body of row {seq} is missing")
+        elif body is not None and hashlib.sha256(body.encode()).hexdigest() != sha256:
+            problems.append(f"the body of row {seq} was changed")
+    return [*problems, "there are bodies without a receipt"] if bodies else problems

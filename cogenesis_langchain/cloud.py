@@ -1,0 +1,269 @@
+"""The cloud model: langchain-openai's ChatOpenAI above the gate (the only importer of openai's client).
+
+Two phases. `prepare` runs the client up to the door, where the exact bytes are recorded and nothing leaves;
+they can be shown, vaulted and approved. `send` and `stream` run the client again from those bytes with a
+`Permit`, and the gate lets through nothing but them. The client's own retries are off; at most two more
+attempts are made here, each with its own check and its own intent, within one time limit for all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from cogenesis_langchain.audit import Audit
+from cogenesis_langchain.egress import AsyncGateTransport, Gate, GateTransport
+from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, InputError
+from cogenesis_langchain.frames import is_frame
+from cogenesis_langchain.permit import Call, Permit, Prepared, passing
+from cogenesis_langchain.settings import CloudModelConfig
+from cogenesis_langchain.types import Outbound, Sendable
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_openai import ChatOpenAI
+    from tenacity import AsyncRetrying, Retrying
+
+_ATTEMPTS = 3
+
+
+class Cloud:
+    """One cloud model. Safe for threads and for any number of event loops; connections are reused.
+
+    Args:
+        config: the `models.cloud` section.
+        audit: where intents, outcomes and hits are recorded.
+        max_body_bytes: longest request body, in bytes.
+
+    """
+
+    def __init__(self, config: CloudModelConfig, *, audit: Audit, max_body_bytes: int = 65_536) -> None:
+        self._config = config
+        self._gate = Gate(config, audit, max_body_bytes)
+        self._sync = httpx.Client(transport=GateTransport(self._gate), trust_env=False)
+        self._async = httpx.AsyncClient(transport=AsyncGateTransport(self._gate), trust_env=False)
+
+    @property
+    def endpoint(self) -> str:
+        """The one address that is ever contacted."""
+        return str(self._gate.url)
+
+    def warm(self) -> None:
+        """Import and build the client now (about a second) rather than at the first request."""
+        _ = self._client
+
+    def prepare(
+        self,
+        messages: Sequence[tuple[str, Sequence[Sendable]]],
+        *,
+        stream: bool = False,
+        max_tokens: int | None = None,
+    ) -> Outbound:
+        """The exact body that `send` (or `stream`) would put on the wire; contacts nobody.
+
+        A message is (role, parts), its content the parts joined. Raises GateError for a frame part that is
+        no pinned prompt text and for a body over the size limit, InputError for text that is no Unicode.
+        """
+        for part in (part for _, parts in messages for part in parts):
+            if part.origin == "frame" and not is_frame(part.text):
+                raise GateError("a prompt frame is not the pinned one: read it, then pin it in frames.py")
+        texts = [(role, "".join(part.text for part in parts)) for role, parts in messages]
+        call = Call()
+        try:
+            with passing(call), _explained():
+                next(self._deltas(texts, stream, max_tokens or self._config.max_tokens), None)
+        except Prepared:
+            return Outbound(self.endpoint, call.body.decode())
+        raise GateError("the client sent nothing through the gate")
+
+    def send(self, outbound: Outbound, permit: Permit) -> str:
+        """Send the prepared bytes and give back the whole answer.
+
+        Raises GateError or GateHit where the gate refuses, AuditError where the intent cannot be recorded
+        (nothing has left then), CloudError where the cloud is no use.
+        """
+        return "".join(self.stream(outbound, permit))
+
+    async def asend(self, outbound: Outbound, permit: Permit) -> str:
+        """`send` without blocking the event loop."""
+        return "".join([piece async for piece in self.astream(outbound, permit)])
+
+    def stream(self, outbound: Outbound, permit: Permit) -> Iterator[str]:
+        """Send the prepared bytes; yield the answer as it comes. Raises as `send` does.
+
+        After the first piece nothing is retried: a cut answer ends in CloudError.
+        """
+        deadline = time.monotonic() + self._config.timeout_s
+        pieces: Iterator[str] = iter(())
+        first = None
+        for attempt in self._attempts(deadline):
+            with attempt:
+                call = Call(permit, deadline, attempt.retry_state.attempt_number)
+                with passing(call), _explained():
+                    pieces = self._deltas(*_reread(outbound))
+                    first = next(pieces, None)
+        if not first:
+            raise CloudError("the cloud's answer is empty")
+        yield first
+        with _explained():
+            yield from pieces
+
+    async def astream(self, outbound: Outbound, permit: Permit) -> AsyncIterator[str]:
+        """`stream` without blocking the event loop."""
+        deadline = time.monotonic() + self._config.timeout_s
+        pieces: AsyncIterator[str] | None = None
+        first = None
+        async for attempt in self._aattempts(deadline):
+            with attempt:
+                call = Call(permit, deadline, attempt.retry_state.attempt_number)
+                with passing(call), _explained():
+                    pieces = self._adeltas(*_reread(outbound))
+                    first = await anext(pieces, None)
+        if not first or pieces is None:
+            raise CloudError("the cloud's answer is empty")
+        yield first
+        with _explained():
+            async for piece in pieces:
+                yield piece
+
+    def close(self) -> None:
+        """Close the synchronous connections."""
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close all connections of this event loop, and the synchronous ones."""
+        self._sync.close()
+        await self._async.aclose()
+
+    def __repr__(self) -> str:
+        return f"Cloud({self.endpoint!r}, model={self._config.model!r})"
+
+    # --- the client ------------------------------------------------------------------------------
+
+    @cached_property
+    def _client(self) -> ChatOpenAI:
+        """Everything that ChatOpenAI would else take from the environment is given here.
+
+        The key is none: the gate makes the authorization header itself.
+        """
+        from langchain_openai import ChatOpenAI
+        from pydantic import SecretStr
+
+        return ChatOpenAI(
+            model=self._config.model,
+            base_url=self._config.base_url,
+            api_key=SecretStr("made-by-the-gate"),
+            temperature=self._config.temperature,
+            timeout=self._config.timeout_s,
+            max_retries=0,
+            cache=False,
+            callbacks=[],
+            stream_usage=False,
+            stream_chunk_timeout=None,
+            use_responses_api=False,
+            output_version="v0",
+            openai_proxy=None,
+            http_socket_options=(),
+            http_client=self._sync,
+            http_async_client=self._async,
+        )
+
+    def _deltas(self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int) -> Iterator[str]:
+        # `_stream` and `_generate` are what BaseChatModel's `stream` and `invoke` wrap in caches, callbacks
+        # and tracers: the wrapping is left out, because each of those would be a side door.
+        messages, limit = _messages(texts), self._limit(max_tokens)
+        if stream:
+            for chunk in self._client._stream(messages, **limit):
+                if text := str(chunk.message.text):
+                    yield text
+        else:
+            yield str(self._client._generate(messages, **limit).generations[0].message.text)
+
+    async def _adeltas(
+        self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int
+    ) -> AsyncIterator[str]:
+        messages, limit = _messages(texts), self._limit(max_tokens)
+        if stream:
+            async for chunk in self._client._astream(messages, **limit):
+                if text := str(chunk.message.text):
+                    yield text
+        else:
+            result = await self._client._agenerate(messages, **limit)
+            yield str(result.generations[0].message.text)
+
+    def _limit(self, max_tokens: int) -> dict[str, Any]:
+        # ChatOpenAI renames max_tokens to OpenAI's newer name, which some compatible servers do not know.
+        if self._config.provider == "openai":
+            return {"max_tokens": max_tokens}
+        return {"extra_body": {"max_tokens": max_tokens}}
+
+    def _attempts(self, deadline: float) -> Retrying:
+        from tenacity import Retrying
+
+        return Retrying(**_retry(deadline))
+
+    def _aattempts(self, deadline: float) -> AsyncRetrying:
+        from tenacity import AsyncRetrying
+
+        return AsyncRetrying(**_retry(deadline))
+
+
+def _retry(deadline: float) -> dict[str, Any]:
+    """At most two more attempts, for what may pass by itself, and none that would end after `deadline`."""
+    from tenacity import retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
+
+    left = max(deadline - time.monotonic(), 0.0)
+    return {
+        "stop": stop_after_attempt(_ATTEMPTS) | stop_before_delay(left),
+        "wait": wait_random_exponential(multiplier=0.5, max=4),
+        "retry": retry_if_exception(lambda error: isinstance(error, CloudError) and error.retryable),
+        "reraise": True,
+    }
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Our own errors pass; anything else a client may throw says only its kind, as it may quote text."""
+    kind: type[Exception] | None = None
+    try:
+        yield
+    except (CoGenesisError, Prepared):
+        raise
+    except Exception as error:
+        kind = type(error)
+    if kind is not None:  # raised out here, so that nothing is chained to it
+        if issubclass(kind, UnicodeError):
+            raise InputError("the text holds characters that are no Unicode: remove them")
+        raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind.__name__})")
+
+
+def _messages(texts: Sequence[tuple[str, str]]) -> list[BaseMessage]:
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+    kinds = {
+        "system": SystemMessage,
+        "developer": SystemMessage,
+        "user": HumanMessage,
+        "assistant": AIMessage,
+    }
+    if any(role not in kinds for role, _ in texts):
+        raise GateError("a message has another role than system, user or assistant")
+    return [kinds[role](content=text) for role, text in texts]
+
+
+def _reread(outbound: Outbound) -> tuple[list[tuple[str, str]], bool, int]:
+    """(messages, stream, max_tokens) of a prepared body; the gate checks that the same bytes come of them."""
+    try:
+        body = json.loads(outbound.body)
+        texts = [(str(message["role"]), str(message["content"])) for message in body["messages"]]
+        limit = body["max_tokens"] if "max_tokens" in body else body["max_completion_tokens"]
+        return texts, bool(body.get("stream")), int(limit)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise GateError("the body is not one that Cloud.prepare made: prepare it again")

@@ -1,0 +1,47 @@
+"""Our own prompts that go to a cloud, pinned by hash: text that the detector need not read. Pure.
+
+A prompt that changes is no longer ours until somebody has read it and pinned it anew: until then parts of
+it are refused as frames, and the detector reads them like any other text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+
+# SHA-256 of every piece around the slots. tests/unit_tests/test_frames.py prints these lines after a change.
+FRAMES: frozenset[str] = frozenset(
+    {
+        "9f5e7ecf5dd83401bc15777a25813fc4a922f391327386a89860b3d4097f5695",  # sketch.v1.txt
+        "e1a25b6f3d8e9ce7cb86fcbfbfa8b6048cb7db6ce9539effee252eb27a82a22f",  # sketch.v1.txt
+    }
+)
+_MIN_CUT = 20  # shorter pieces stay in: cutting them out could break up what the detector must see
+_ROLE = re.compile(r"^\[(?:system|user)\]\n", re.MULTILINE)
+_SLOT = re.compile(r"\{\w+\}")
+
+
+def is_frame(text: str) -> bool:
+    """Whether `text` is a piece of a pinned prompt, byte for byte."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() in FRAMES
+
+
+def without_frames(text: str) -> str:
+    """`text` with the pinned pieces blanked; offsets stay what they were."""
+    for frame in _texts():
+        text = text.replace(frame, " " * len(frame))
+    return text
+
+
+@cache
+def _texts() -> tuple[str, ...]:
+    """The pinned pieces of every prompt file that are long enough to cut out, longest first."""
+    pieces: set[str] = set()
+    for file in files("cogenesis_langchain").joinpath("prompts").iterdir():
+        if file.name.endswith(".txt"):
+            for section in _ROLE.split(file.read_text(encoding="utf-8")):
+                pieces.update(_SLOT.split(section.strip()))
+    frames = (piece for piece in pieces if len(piece) >= _MIN_CUT and is_frame(piece))
+    return tuple(sorted(frames, key=len, reverse=True))
