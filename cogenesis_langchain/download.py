@@ -179,7 +179,7 @@ class Downloader:
                 if have and not resumed:
                     got(-have)
                 with part.open("ab" if resumed else "wb") as out:
-                    self._write(response.iter_bytes(BLOCK), out, size, got)
+                    self._write(response.iter_bytes(), out, size, got)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise _Again(f"cannot reach {_host(url)} ({type(error).__name__})", unreachable=True) from None
         except httpx.TransportError as error:

