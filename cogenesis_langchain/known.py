@@ -63,7 +63,7 @@ class KnownValues:
     """An immutable matcher for one user's values, safe to share between threads.
 
     `min_length` is in letters and digits; shorter values are weak. `ignore` names values, in any spelling,
-    that never count. Building takes about 10 microseconds per value.
+    that never count. `values`, `min_length` and `ignore` stay readable, to build a wider matcher from.
     """
 
     def __init__(
@@ -71,9 +71,12 @@ class KnownValues:
     ) -> None:
         import ahocorasick
 
-        ignored = {squeeze(text) for text in ignore}
+        self.values = tuple(values)
+        self.min_length = min_length
+        self.ignore = tuple(ignore)
+        ignored = {squeeze(text) for text in self.ignore}
         patterns: dict[str, _Pattern] = {}
-        for value in values:
+        for value in self.values:
             for part in _with_parts(value):
                 pattern = _pattern(part, min_length)
                 if pattern is None or pattern.squeezed in ignored:
