@@ -1,0 +1,76 @@
+"""Engines over fakes and a recording cloud, for tests that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.store import MemoryStore
+from cogenesis_langchain.testing import (
+    FakeDetector,
+    FakeEmbedder,
+    FakeWriter,
+    RecordingCloud,
+    canary_context,
+)
+
+USER = "dana"
+INSTRUCTION = "Please write an invitation to my birthday party on Saturday at our house."
+
+
+def policy(base_url: str, store: Path, **changes: Any) -> dict[str, Any]:
+    """A policy with one rule that sketches everything; `changes` replace its sections."""
+    data: dict[str, Any] = {
+        "version": 1,
+        "models": {"cloud": {"provider": "openai_compatible", "model": "stand-in", "base_url": base_url}},
+        "store": {"path": str(store)},
+        "routing": {
+            "decisions": [
+                {
+                    "name": "all",
+                    "priority": 1,
+                    "rules": {"all": [{"length": {"gt": 0}}]},
+                    "action": {"route": "sketch"},
+                }
+            ]
+        },
+    }
+    return data | changes
+
+
+def routed(route: str, **action: Any) -> dict[str, Any]:
+    """A routing section that sends everything one way (cloud: what is labelled public)."""
+    rules = {"all": [{"label": "public"}]} if route == "cloud" else {"all": [{"length": {"gt": 0}}]}
+    rule = {"name": route, "priority": 1, "rules": rules, "action": {"route": route, **action}}
+    return {"decisions": [rule]}
+
+
+@pytest.fixture
+def cloud() -> Iterator[RecordingCloud]:
+    """A real HTTP server on loopback that keeps every byte."""
+    with RecordingCloud() as server:
+        yield server
+
+
+@pytest.fixture
+def make_engine(cloud: RecordingCloud, tmp_path: Path) -> Callable[..., Engine]:
+    """Engines with fakes for every model; `rooms` and policy sections can be replaced."""
+
+    def make(rooms: dict[str, Any] | None = None, **changes: Any) -> Engine:
+        detector = FakeDetector()
+        store = MemoryStore(canary_context(), values_of=detector.extract_values, user=USER)
+        fakes = {"embedder": FakeEmbedder(), "detector": detector, "store": store, "writer": FakeWriter()}
+        return Engine(load(policy(cloud.base_url, tmp_path, **changes)), **(fakes | (rooms or {})))
+
+    return make
+
+
+@pytest.fixture
+def engine(make_engine: Callable[..., Engine]) -> Engine:
+    """The plain one: sketches everything, user `dana` has the canaries as context."""
+    return make_engine()
