@@ -138,6 +138,7 @@ def _start(engine: _Engine) -> tuple[subprocess.Popen[bytes], int]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the caller alone, who may go on
     )
     assert guard.stdout
     line = guard.stdout.readline().strip()
@@ -166,9 +167,9 @@ def _stop(guard: subprocess.Popen[bytes], pid: int) -> None:
         if pipe:
             with suppress(OSError):
                 pipe.close()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         guard.wait(STOP_S)
-    except subprocess.TimeoutExpired:
+    if guard.returncode is None or guard.returncode < 0:  # stuck, or itself killed from outside
         with suppress(ProcessLookupError):
             os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         guard.kill()

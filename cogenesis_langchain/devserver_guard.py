@@ -39,8 +39,4 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        # Ctrl-C reaches the whole group; the parent closes the pipe once it has said goodbye itself.
-        sys.exit(130)
+    sys.exit(main(sys.argv[1:]))

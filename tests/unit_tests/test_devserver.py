@@ -127,6 +127,25 @@ def test_kill_is_a_crash(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert gone(cloud.pid)
 
 
+def test_a_killed_guard_leaves_no_server(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even when the process between us and the server is killed, leaving the block ends the server."""
+    fake = program(tmp_path, "llama-server", FAKE)
+    monkeypatch.setattr(devserver, "_programs", lambda: [fake])
+    guards: list[subprocess.Popen[bytes]] = []
+    real = devserver._start
+
+    def start(engine: Any) -> tuple[subprocess.Popen[bytes], int]:
+        guard, pid = real(engine)
+        guards.append(guard)
+        return guard, pid
+
+    monkeypatch.setattr(devserver, "_start", start)
+    with stand_in_cloud(gguf) as cloud:
+        guards[0].kill()
+        assert ask(cloud.base_url, "x")
+    assert gone(cloud.pid)
+
+
 def test_server_ends_with_a_killed_parent(tmp_path: Path) -> None:
     """When the parent is killed outright, its server is not left behind."""
     guard = Path(devserver.__file__).with_name("devserver_guard.py")

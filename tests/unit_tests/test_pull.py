@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections import namedtuple
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -202,6 +203,17 @@ def test_folders_and_nested_archives(
     assert (models.locate(NAME) / "sub/a").read_bytes() == b"a"
     assert (models.locate(NAME) / "b").read_bytes() == b"bb"
     assert report.downloaded == (tmp_path / "both.whl").stat().st_size
+
+
+def test_two_pulls_at_once_download_once(
+    use: Callable[..., ModelEntry], parts: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    """The second waits, says so or finds the model there, and both succeed."""
+    use(PARTS)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: models.pull([NAME])[0].source, range(2)))
+    assert sorted(done) == ["cache", "packages"]
+    assert models.locate(NAME).read_bytes() == TEXT
 
 
 def test_corrupt_file_is_replaced(
