@@ -114,10 +114,15 @@ class Chain:
                 ) from None
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on disk when the block ends; the head follows it."""
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction, on disk when the block ends, and then the head.
+
+        Without `durable` it survives a crash of the process but perhaps not one of the machine, and the head
+        waits for the next durable row, because it must never be ahead of the log.
+        """
         with self.locked(), self.reading() as db:
             self._tips.clear()
+            db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -126,7 +131,7 @@ class Chain:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-            for tip in self._tips[-1:]:
+            for tip in self._tips[-1:] if durable else ():
                 self._write_head(*tip)
 
     @contextmanager
@@ -164,7 +169,7 @@ class Chain:
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self.db_path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's -wal and -shm take its mode
         db = sqlite3.connect(self.db_path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", "secure_delete=ON"):
             db.execute(f"PRAGMA {pragma}")
         db.executescript(self._schema)
         return db

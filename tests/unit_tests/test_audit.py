@@ -1,0 +1,264 @@
+"""Receipts: durable, tamper-evident, erasable."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cogenesis_langchain.audit import Audit
+from cogenesis_langchain.errors import AuditError
+from cogenesis_langchain.types import Outbound, PrivateSpan
+
+BODY = '{"messages":[{"content":"Write an invitation.","role":"user"}]}'
+OUT = Outbound("http://127.0.0.1:1/v1/chat/completions", BODY)
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    """An empty log."""
+    return Audit(tmp_path / "audit")
+
+
+def _filled(audit: Audit, count: int = 3) -> list[str]:
+    ids = []
+    for _ in range(count):
+        ids.append(audit.intent(OUT, route="sketch", level="topic", bits=12.9, user="dana").id)
+        audit.outcome(ids[-1], "sent")
+    return ids
+
+
+def _edit(audit: Audit, *statements: str) -> None:
+    audit.close()
+    with sqlite3.connect(audit._chain.db_path) as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def test_receipt_says_what_left(audit: Audit) -> None:
+    """The body comes back byte for byte, with the hash a receipt binds to."""
+    made = audit.intent(OUT, route="sketch", level="topic", bits=12.9, user="dana")
+    audit.outcome(made.id, "sent")
+    (entry,) = audit.receipts()
+    assert entry.body == BODY
+    assert entry.receipt.body_sha256 == OUT.sha256
+    assert (entry.receipt.status, entry.receipt.level, entry.receipt.bits) == ("sent", "topic", 12.9)
+    assert audit.verify().ok
+
+
+def test_intent_without_outcome_is_unresolved(audit: Audit) -> None:
+    """A crash between intent and outcome leaves a row that says the bytes may have left."""
+    audit.intent(OUT, route="sketch", user="dana")
+    again = Audit(audit._chain.folder)
+    assert [entry.receipt.status for entry in again.unresolved()] == ["unresolved"]
+
+
+def test_receipts_by_user_and_limit(audit: Audit) -> None:
+    """Each user sees their own receipts, the newest of them last."""
+    _filled(audit, 2)
+    mine = audit.intent(OUT, route="mask", user="ravi")
+    assert [entry.receipt.id for entry in audit.receipts("ravi")] == [mine.id]
+    assert len(audit.receipts("dana")) == 2
+    assert [entry.receipt.id for entry in audit.receipts(limit=1)] == [mine.id]
+
+
+def test_for_body_finds_all_attempts_of_this_run(audit: Audit) -> None:
+    """Retries have receipts of their own; earlier runs with the same body do not count."""
+    audit.intent(OUT, route="sketch", user="dana")
+    time.sleep(0.005)
+    since = time.perf_counter()
+    time.sleep(0.005)
+    new = [audit.intent(OUT, route="sketch", user="dana", attempt=n).id for n in (1, 2)]
+    assert [receipt.id for receipt in audit.for_body(OUT.sha256, user="dana", since=since)] == new
+    assert audit.for_body(OUT.sha256, user="ravi") == []
+
+
+def test_hits_and_vetoes_hold_no_value(audit: Audit) -> None:
+    """A refusal records where and what kind, never which."""
+    audit.hit("http://x", "sketch", "topic", "dana", [PrivateSpan("PERSON", 3, 9, 1.0, "known", 1)])
+    audit.veto(route="sketch", level="kind", user="dana", reason="the topic is a known value")
+    hit, veto = audit.refusals("dana")
+    assert hit.spans == (PrivateSpan("PERSON", 3, 9, 1.0, "known", 1),)
+    assert (hit.body, hit.receipt.body_sha256, hit.receipt.status) == (None, "", "refused")
+    assert veto.reason == "the topic is a known value"
+    assert audit.receipts() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE rows SET data = replace(data, 'topic', 'kind') WHERE seq = 3", "row 3 was changed"),
+        ("UPDATE rows SET kind = 'veto' WHERE seq = 1", "row 1 was changed"),
+        ("UPDATE rows SET data = 'nonsense' WHERE seq = 2", "row 2 was changed"),
+        ("DELETE FROM rows WHERE seq = 3", "rows 3 to 3 are missing"),
+        ("DELETE FROM rows WHERE seq >= 4", "rows 4 to 5 are missing at the end"),
+        ("DELETE FROM rows", "rows 1 to 5 are missing at the end"),
+        ("UPDATE rows SET seq = 99 WHERE seq = 6", "rows 6 to 98 are missing"),
+        ("UPDATE bodies SET body = 'other'", "the body of row 1 was changed"),
+        ("DELETE FROM bodies", "the body of row 1 is missing"),
+        ("INSERT INTO bodies VALUES ('x', 'y', 'z')", "there are bodies without a receipt"),
+    ],
+)
+def test_tampering_is_found(audit: Audit, statement: str, problem: str) -> None:
+    """Edited, removed, renumbered and cut-off rows, and changed or vanished bodies, are named."""
+    _filled(audit)
+    _edit(audit, statement)
+    assert problem in audit.verify().problems
+
+
+def test_swapped_rows_are_found(audit: Audit) -> None:
+    """The chain fixes the order."""
+    _filled(audit)
+    swap = [f"UPDATE rows SET seq = {new} WHERE seq = {old}" for old, new in ((1, 91), (3, 1), (91, 3))]
+    _edit(audit, *swap)
+    assert not audit.verify().ok
+
+
+def test_rolled_back_log_refuses_to_go_on(audit: Audit) -> None:
+    """A log shorter than its head takes no new intent, so nothing can be sent."""
+    _filled(audit)
+    _edit(audit, "DELETE FROM rows WHERE seq >= 4")
+    with pytest.raises(AuditError, match="do not match their head"):
+        audit.intent(OUT, route="sketch")
+
+
+@pytest.mark.parametrize("how", ["remove", "forge"])
+def test_head_cannot_be_removed_or_forged(audit: Audit, how: str) -> None:
+    """Without the key nobody writes a head that verifies."""
+    _filled(audit)
+    head = audit._chain.head_path
+    if how == "remove":
+        head.unlink()
+    else:
+        head.write_text(head.read_text().replace("000000000005", "000000000002"))
+    assert "the head file is missing or was changed" in audit.verify().problems
+    with pytest.raises(AuditError):
+        audit.intent(OUT, route="sketch")
+
+
+def test_removed_folder_is_found(audit: Audit) -> None:
+    """The head outlives the log, so a log that is simply gone is missed."""
+    _filled(audit)
+    audit.close()
+    audit._chain.db_path.unlink()
+    assert not audit.verify().ok
+
+
+def test_crash_before_the_head_was_written_is_no_tampering(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log may be ahead of its head by rows that only the key's owner can have made."""
+    _filled(audit)
+    with monkeypatch.context() as patch:
+        patch.setattr(audit._chain, "_write_head", lambda *_: None)
+        audit.intent(OUT, route="sketch")
+    assert audit.verify().ok
+    _filled(audit, 1)
+    assert audit.verify().ok
+
+
+def test_lost_key_is_an_error(audit: Audit) -> None:
+    """A new key is never made silently for an old log."""
+    _filled(audit)
+    audit.close()
+    audit._chain.key_path.unlink()
+    with pytest.raises(AuditError, match="key of the receipts is gone"):
+        audit.intent(OUT, route="sketch")
+
+
+def test_erase_removes_bodies_and_keeps_the_chain(audit: Audit) -> None:
+    """After erasure the user's bodies are in no file, the receipts stand and the chain verifies."""
+    canary = "Zyxwhillock"
+    audit.intent(Outbound("http://x", f'"{canary}"'), route="mask", user="dana")
+    kept = audit.intent(OUT, route="mask", user="ravi")
+    assert audit.erase("dana") == 1
+    assert audit.verify().ok
+    assert [entry.body for entry in audit.receipts()] == [None, BODY]
+    assert audit.receipts("ravi")[0].receipt.id == kept.id
+    for file in audit._chain.folder.parent.rglob("*"):
+        assert not file.is_file() or canary.encode() not in file.read_bytes()
+
+
+def test_users_are_not_named_on_disk(audit: Audit) -> None:
+    """A user's name is stored as its HMAC only."""
+    audit.intent(OUT, route="sketch", user="quillon-vexmoor")
+    for file in audit._chain.folder.parent.rglob("*"):
+        assert not file.is_file() or b"quillon-vexmoor" not in file.read_bytes()
+
+
+def test_files_are_for_the_owner_only(audit: Audit) -> None:
+    """Nobody else may read what left, nor the key."""
+    _filled(audit)
+    for file in audit._chain.folder.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file.name
+    for file in audit._chain.folder.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file.name
+
+
+def test_full_disk_is_an_audit_error(audit: Audit) -> None:
+    """Where the intent cannot be written, the caller learns it before anything is sent."""
+    _filled(audit)
+    with audit._chain.reading() as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(AuditError, match="FULL"):
+        audit.intent(Outbound("http://x", "x" * 100_000), route="sketch")
+    assert audit.verify().ok
+
+
+def test_broken_database_is_an_audit_error(audit: Audit) -> None:
+    """Bytes that are no database end in a clear error, not in a traceback of sqlite3."""
+    _filled(audit, 1)
+    audit.close()
+    for file in audit._chain.folder.glob("receipts.sqlite3*"):
+        file.write_bytes(b"no database at all, but long enough to be read as one" * 100)
+    with pytest.raises(AuditError, match="nothing is sent"):
+        audit.intent(OUT, route="sketch")
+
+
+def test_empty_log(audit: Audit) -> None:
+    """Reading what was never written makes no files and finds nothing wrong."""
+    assert audit.receipts() == audit.refusals() == []
+    assert audit.verify().ok
+    assert audit.erase("dana") == 0
+    assert not audit._chain.folder.exists()
+
+
+def test_threads_share_one_log(audit: Audit) -> None:
+    """Concurrent sends of one process leave one whole chain."""
+    threads = [threading.Thread(target=_filled, args=(audit, 5)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    report = audit.verify()
+    assert (report.rows, report.problems) == (40, ())
+
+
+def _fill_from(folder: str) -> None:
+    _filled(Audit(Path(folder)), 5)
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes_share_one_log(audit: Audit, method: str) -> None:
+    """Two processes writing at once leave one whole chain, also when one was forked from the other."""
+    if method == "fork":
+        _filled(audit, 1)
+    context = multiprocessing.get_context(method)
+    target: Callable[[str], None] = _fill_from
+    workers = [context.Process(target=target, args=(str(audit._chain.folder),)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    _filled(audit, 1)
+    report = audit.verify()
+    assert report.problems == ()
+    assert report.rows == (24 if method == "fork" else 22)
