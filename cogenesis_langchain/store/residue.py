@@ -9,7 +9,9 @@ system, the drive or a backup keeps of blocks that were freed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +19,21 @@ from numpy.typing import NDArray
 _WINDOW = 24  # bytes compared at once: a remnant of 2 x 24 bytes holds one whole window
 _SHORTEST = 8
 _BLOCK = 1 << 20
-_MIX = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
 class Residue:
     """Looks for `texts` in files, leaving out what `kept` texts (of other users) hold as well."""
 
     def __init__(self, texts: Iterable[str], kept: Iterable[str] = ()) -> None:
-        whole, windows = set[bytes](), set[bytes]()
+        pieces = set[bytes]()
         for text in texts:
             raw = text.encode()
             if len(raw) >= 2 * _WINDOW:
-                windows.update(raw[i : i + _WINDOW] for i in range(0, len(raw) - _WINDOW + 1, _WINDOW))
+                pieces.update(raw[i : i + _WINDOW] for i in range(0, len(raw) - _WINDOW + 1, _WINDOW))
             elif len(raw) >= _SHORTEST:
-                whole.add(raw)
-        shared = "\0".join(kept).encode()
-        self._whole = [raw for raw in whole if raw not in shared]
-        self._windows = windows - set(_matches(shared, windows))
+                pieces.add(raw)
+        shared = _Pieces(pieces).found_in(BytesIO("\0".join(kept).encode()))
+        self._pieces = _Pieces(pieces - set(shared))
 
     def found_in(self, root: Path) -> tuple[list[Path], int]:
         """The files under `root` that still hold something, and how many files were read."""
@@ -41,38 +41,35 @@ class Residue:
         for path in sorted(root.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 read += 1
-                if self._in_file(path):
-                    hits.append(path)
+                with path.open("rb") as file:
+                    if next(self._pieces.found_in(file), None) is not None:
+                        hits.append(path)
         return hits, read
 
-    def _in_file(self, path: Path) -> bool:
-        longest = max([_WINDOW, *(len(raw) for raw in self._whole)])
+
+class _Pieces:
+    """Byte strings of 8 to 47 bytes, looked for all at once: by their first 8 bytes, then in full."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._by_head: dict[bytes, list[bytes]] = {}
+        for piece in pieces:
+            self._by_head.setdefault(piece[:_SHORTEST], []).append(piece)
+        self._heads = np.unique(np.frombuffer(b"".join(self._by_head), dtype="<u8"))
+
+    def found_in(self, file: BinaryIO) -> Iterator[bytes]:
+        """Those that occur in the file, some of them more than once."""
         tail = b""
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                data = tail + block
-                if any(raw in data for raw in self._whole):
-                    return True
-                if next(_matches(data, self._windows), None) is not None:
-                    return True
-                tail = data[-longest:]
-        return False
+        while self._by_head and (block := file.read(_BLOCK)):
+            data = tail + block
+            for at in np.flatnonzero(np.isin(_words(data), self._heads)).tolist():
+                for piece in self._by_head[data[at : at + _SHORTEST]]:
+                    if data.startswith(piece, at):
+                        yield piece
+            tail = data[-2 * _WINDOW :]
 
 
-def _matches(data: bytes, windows: set[bytes]) -> Iterator[bytes]:
-    """The windows that occur in `data`: hash every position at once, then compare the bytes."""
-    if not windows or len(data) < _WINDOW:
-        return
-    wanted = np.unique(_hashes(b"".join(windows))[::_WINDOW])
-    for at in np.flatnonzero(np.isin(_hashes(data), wanted)):
-        if (found := data[at : at + _WINDOW]) in windows:
-            yield found
-
-
-def _hashes(data: bytes) -> NDArray[np.uint64]:
-    """(n - 23,) uint64: one hash for each 24-byte window of the n bytes."""
-    words = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
-    count = len(data) - _WINDOW + 1
-    parts = [words[8 * i : 8 * i + count] * mix for i, mix in enumerate(_MIX)]
-    hashes: NDArray[np.uint64] = parts[0] ^ parts[1] ^ parts[2]
-    return hashes
+def _words(data: bytes) -> NDArray[np.uint64]:
+    """(n - 7,) uint64: the 8 bytes that start at each position of the n bytes."""
+    count = max(0, len(data) - _SHORTEST + 1)
+    words: NDArray[np.uint64] = np.ndarray((count,), dtype="<u8", buffer=data, strides=(1,))
+    return words
