@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, Retrying
 
 _ATTEMPTS = 3
+_WAIT_S = 0.5  # before the second attempt at most this, before the third twice as much
 
 
 class Cloud:
@@ -74,6 +75,10 @@ class Cloud:
             if part.origin == "frame" and not is_frame(part.text):
                 raise GateError("a prompt frame is not the pinned one: read it, then pin it in frames.py")
         texts = [(role, "".join(part.text for part in parts)) for role, parts in messages]
+        if not all(_is_unicode(text) for _, text in texts):
+            raise InputError(
+                "the text holds half of a surrogate pair, which no encoding can carry: remove it"
+            )
         call = Call()
         try:
             with passing(call), _explained():
@@ -221,7 +226,7 @@ def _retry(deadline: float) -> dict[str, Any]:
     left = max(deadline - time.monotonic(), 0.0)
     return {
         "stop": stop_after_attempt(_ATTEMPTS) | stop_before_delay(left),
-        "wait": wait_random_exponential(multiplier=0.5, max=4),
+        "wait": wait_random_exponential(multiplier=_WAIT_S, max=4),
         "retry": retry_if_exception(lambda error: isinstance(error, CloudError) and error.retryable),
         "reraise": True,
     }
@@ -230,17 +235,19 @@ def _retry(deadline: float) -> dict[str, Any]:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Our own errors pass; anything else a client may throw says only its kind, as it may quote text."""
-    kind: type[Exception] | None = None
+    kind = ""
     try:
         yield
     except (CoGenesisError, Prepared):
         raise
     except Exception as error:
-        kind = type(error)
-    if kind is not None:  # raised out here, so that nothing is chained to it
-        if issubclass(kind, UnicodeError):
-            raise InputError("the text holds characters that are no Unicode: remove them")
-        raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind.__name__})")
+        kind = type(error).__name__
+    if kind:  # raised out here, so that nothing is chained to it
+        raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind})")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _messages(texts: Sequence[tuple[str, str]]) -> list[BaseMessage]:

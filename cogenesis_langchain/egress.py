@@ -93,6 +93,8 @@ class Gate:
             user=permit.user,
             attempt=call.attempt,
         )
+        if permit.told is not None:
+            permit.told(receipt)
         return _Ticket(outgoing, receipt.id, call.deadline, streamed)
 
     def _check(self, body: bytes, permit: Permit) -> bool:
@@ -160,8 +162,8 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def _is_plain(message: Any) -> bool:
-    known = isinstance(message, dict) and message.keys() == {"role", "content"} and message["role"] in _ROLES
-    return known and isinstance(message["content"], str)
+    texts = isinstance(message, dict) and all(isinstance(value, str) for value in message.values())
+    return texts and message.keys() == {"role", "content"} and message["role"] in _ROLES
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
