@@ -9,8 +9,10 @@ Presidio itself is in presidio_engine.py.
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -20,7 +22,7 @@ from cogenesis_langchain.errors import DetectorError
 from cogenesis_langchain.known import SOURCE as KNOWN
 from cogenesis_langchain.known import KnownValues, is_common, merged
 from cogenesis_langchain.normalize import squeeze
-from cogenesis_langchain.phrases import rare_phrases
+from cogenesis_langchain.phrases import is_common_form, rare_phrases
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ MAX_CHARS = 1_000_000
 
 _FROM_NER = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP"})
 _EDGES = " \t\r\n.,;:!?\"'`“”‘’«»()[]{}<>*_#|/\\-–—"
+# One line of what spaCy found: group 1 is what is left without an article before and a genitive after.
+_LINE = re.compile(rf"[{re.escape(_EDGES)}]*(?:(?:[Tt]he|[Aa]n?) )?([^\n\r]+?)(?:['’]s)?(?=[\n\r]|\Z)")
 _TRUSTED_SCORE = 0.5  # from which a finding makes a known value, or is looked for in the rest of the text
 
 
@@ -108,7 +112,7 @@ class Detector:
         values: dict[str, KnownValue] = {}
         for span in self.detect(item.text):
             value = item.text[span.start : span.end]
-            if span.score >= _TRUSTED_SCORE and span.type != "PROPER_NOUN" and not is_common(value):
+            if span.score >= _TRUSTED_SCORE and not _is_noise(value, span.type):
                 values.setdefault(squeeze(value), KnownValue(value, span.type, "entity"))
         for phrase in rare_phrases(item, is_common):
             values.setdefault(squeeze(phrase), KnownValue(phrase, "PHRASE", "phrase"))
@@ -141,20 +145,30 @@ class Detector:
 
 
 def _trimmed(text: str, span: PrivateSpan) -> Iterator[PrivateSpan]:
-    """The span without punctuation at its ends; nothing at all for what spaCy plainly got wrong."""
+    """The span line by line, without articles and punctuation around it, and without plain mistakes."""
     if span.type not in _FROM_NER:
         yield span
         return
-    inside = text[span.start : span.end]
-    start = span.start + len(inside) - len(inside.lstrip(_EDGES))
-    end = span.end - (len(inside) - len(inside.rstrip(_EDGES)))
-    inside = text[start:end]
-    if inside and not (is_common(inside) and (inside.islower() or span.type == "ORGANIZATION")):
-        yield replace(span, start=start, end=end)
+    for line in _LINE.finditer(text, span.start, span.end):
+        start, end = line.span(1)
+        end = start + len(text[start:end].rstrip(_EDGES))
+        inside = text[start:end]
+        if inside and not (is_common(inside) and (inside.islower() or span.type == "ORGANIZATION")):
+            yield replace(span, start=start, end=end)
 
 
-def _propagated(text: str, spans: Iterable[PrivateSpan]) -> list[PrivateSpan]:
-    """A string found private once is private everywhere in the text, parts of a name included."""
+def _is_noise(value: str, type: str) -> bool:
+    """Whether a finding is good enough to hide, yet not to be looked for in everything from now on."""
+    if type in _FROM_NER and " " not in value:
+        return value.islower() or is_common_form(value, is_common)
+    return type == "PROPER_NOUN" or is_common(value)
+
+
+def _propagated(text: str, spans: Sequence[PrivateSpan]) -> list[PrivateSpan]:
+    """A string found private once is private everywhere in the text, parts of a name included.
+
+    Takes merged spans; gives those that none of them covers yet.
+    """
     once = {
         (text[s.start : s.end], s.type)
         for s in spans
@@ -163,4 +177,10 @@ def _propagated(text: str, spans: Iterable[PrivateSpan]) -> list[PrivateSpan]:
     if not once:
         return []
     values = KnownValues(KnownValue(value, kind, "entity") for value, kind in sorted(once))
-    return [replace(s, score=min(s.score, 0.85), source="propagated") for s in values.find(text)]
+    starts = [s.start for s in spans]
+    again = []
+    for span in values.find(text):
+        before = bisect_right(starts, span.start) - 1
+        if before < 0 or span.end > spans[before].end:
+            again.append(replace(span, score=min(span.score, 0.85), source="propagated"))
+    return again

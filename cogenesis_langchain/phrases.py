@@ -37,7 +37,8 @@ def rare_phrases(item: ContextItem, is_common: Callable[[str], bool]) -> Iterato
 
 def _all(item: ContextItem, is_common: Callable[[str], bool]) -> Iterator[str]:
     for match in _CAPITALISED.finditer(item.text):
-        yield match[0]
+        if not is_common(match[0]):
+            yield match[0]
     for match in _QUOTED.finditer(item.text):
         if 2 <= len(match[1].split()) <= 6 and not is_common(match[1]):
             yield match[1]
@@ -49,13 +50,13 @@ def _rare_pairs(text: str, is_common: Callable[[str], bool]) -> Iterator[str]:
     """Two words with one space between them, both at least four letters long and neither common."""
     before: re.Match[str] | None = None
     for word in _WORD.finditer(text):
-        rare = len(word[0]) >= _SHORTEST and not _common_form(word[0], is_common)
+        rare = len(word[0]) >= _SHORTEST and not is_common_form(word[0], is_common)
         if rare and before is not None and text[before.end() : word.start()] == " ":
             yield text[before.start() : word.end()]
         before = word if rare else None
 
 
-def _common_form(word: str, is_common: Callable[[str], bool]) -> bool:
+def is_common_form(word: str, is_common: Callable[[str], bool]) -> bool:
     """Whether the word, or what it is a plain plural or verb form of, is common."""
     stems = (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ed"))
     more = (

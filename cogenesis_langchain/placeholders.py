@@ -15,6 +15,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 
+from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import PrivateSpan, Sendable
 
 _LETTERS = {
@@ -46,6 +47,7 @@ _FORM = re.compile(
 _INSIDE = r"[ \t]{0,2}(?:[A-Za-z](?:[ \t_-]|[ \t_-]?[0-9]{1,9}[ \t]{0,2}(?:\]|\\(?:\](?:\\)?)?)?)?)?"
 _TAIL = re.compile(rf"(?:\[(?:\[{_INSIDE})?|\\(?:\[(?:\\(?:\[{_INSIDE})?)?)?)\Z")
 
+PROMPT = "mask.v1.txt"
 _SHORTEST_PROPAGATED = 3
 
 
@@ -181,3 +183,11 @@ def _as_whole_word(value: str) -> str:
     before = r"(?<!\w)" if re.match(r"\w", value) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
     return before + re.escape(value) + after
+
+
+def mask_messages(
+    hidden: Sequence[tuple[str, tuple[Sendable, ...]]],
+) -> list[tuple[str, tuple[Sendable, ...]]]:
+    """The hidden thread behind the pinned prompt that tells the cloud what placeholders are."""
+    frame = [(role, (Sendable(text, "frame"),)) for role, text in sections(PROMPT)]
+    return [*frame, *hidden]

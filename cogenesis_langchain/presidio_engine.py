@@ -138,18 +138,18 @@ def load(
         spacy_path: folder of the default pipeline; None asks the model cache.
         quiet: entities that nothing looks for (looking for URLs costs more than all the rest).
 
-    Raises DetectorError, or ConfigError for a YAML file that cannot be read.
+    Raises DetectorError that names the cause and the fix.
     """
     # At level DEBUG Presidio writes words of the text into its log.
-    logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
-    conf = _sections(presidio)
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     try:
+        conf = _sections(presidio)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions of pipelines and recognisers added by default
             return _build(conf, ner, proper_nouns, spacy_path, quiet)
-    except (DetectorError, ConfigError):
+    except DetectorError:
         raise
-    except ModelError as error:
+    except (ConfigError, ModelError) as error:
         raise DetectorError(f"the detector cannot start: {error}") from None
     except Exception as error:
         # Presidio's ValueErrors speak of the configuration; other errors may show paths or content.
