@@ -30,7 +30,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from cogenesis_langchain.answer import JSON, SSE, Answer, broken, never_left, refusal
+from cogenesis_langchain.answer import JSON, SSE, accepted, broken, never_left, refusal
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.endpoints import check_endpoint
 from cogenesis_langchain.errors import CloudError, CoGenesisError, ConfigError, GateError, GateHit
@@ -208,7 +208,7 @@ class GateTransport(httpx.BaseTransport):
         except BaseException:
             response.close()
             raise
-        return _accepted(response, ticket)
+        return accepted(response, deadline=ticket.deadline, streamed=ticket.streamed)
 
     def close(self) -> None:
         """Close the connections."""
@@ -239,16 +239,9 @@ class AsyncGateTransport(httpx.AsyncBaseTransport):
         except BaseException:
             await response.aclose()
             raise
-        return _accepted(response, ticket)
+        return accepted(response, deadline=ticket.deadline, streamed=ticket.streamed)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         if inner := self._loops.pop(asyncio.get_running_loop(), None):
             await inner.aclose()
-
-
-def _accepted(response: httpx.Response, ticket: _Ticket) -> httpx.Response:
-    headers = {"content-type": response.headers["content-type"]}  # no cookies, no redirects, nothing else
-    return httpx.Response(
-        200, headers=headers, stream=Answer(response, deadline=ticket.deadline, streamed=ticket.streamed)
-    )

@@ -16,8 +16,8 @@ from cogenesis_langchain.vault import Vault
 
 if TYPE_CHECKING:
     from cogenesis_langchain.audit import Audit
+    from cogenesis_langchain.cloud import Cloud
     from cogenesis_langchain.detect import Detector
-    from cogenesis_langchain.egress import Cloud
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.generalize import Vocabulary
     from cogenesis_langchain.known import KnownValues
@@ -112,7 +112,7 @@ class Engine:
     @property
     def cloud(self) -> Cloud:
         """The one door to the cloud model. Raises ConfigError where the policy names none."""
-        from cogenesis_langchain.egress import Cloud
+        from cogenesis_langchain.cloud import Cloud
 
         settings = self.config.models.cloud
         if settings is None and not self.built("cloud"):
@@ -156,14 +156,14 @@ class Engine:
             n_threads=local.n_threads,
         )
 
-    def known(self, user: str) -> KnownValues:
-        """The matcher of one user's known values: declared, from fields, found in context, and from the policy."""
+    def known(self, user: str, extra: Iterable[KnownValue] = ()) -> KnownValues:
+        """The matcher of one user's known values and the policy's own, with `extra` for one request."""
         from cogenesis_langchain.known import KnownValues
 
         settings = self.config.privacy.known_values
         stored = [KnownValue(v.value, v.type, v.origin) for v in self.store.values(user) if v.enabled]
         stored += [KnownValue(value, "DECLARED", "declared") for value in settings.add]
-        return KnownValues(stored, min_length=settings.min_length, ignore=settings.ignore)
+        return KnownValues([*stored, *extra], min_length=settings.min_length, ignore=settings.ignore)
 
     def values_of(self, item: ContextItem) -> Iterable[KnownValue]:
         """Known values that one context item brings: its structured fields, and what the detector finds."""

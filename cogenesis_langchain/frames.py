@@ -14,6 +14,7 @@ from importlib.resources import files
 # SHA-256 of every piece around the slots. tests/unit_tests/test_frames.py prints these lines after a change.
 FRAMES: frozenset[str] = frozenset(
     {
+        "9ee5aecf4b06177bd94a4001dc0ed8af3101e649454d72633ece58d5b55607f5",  # mask.v1.txt
         "9f5e7ecf5dd83401bc15777a25813fc4a922f391327386a89860b3d4097f5695",  # sketch.v1.txt
         "e1a25b6f3d8e9ce7cb86fcbfbfa8b6048cb7db6ce9539effee252eb27a82a22f",  # sketch.v1.txt
     }
@@ -35,13 +36,17 @@ def without_frames(text: str) -> str:
     return text
 
 
+def pieces(prompt: str) -> tuple[str, ...]:
+    """What `prompts/PROMPT` consists of around its role lines and slots."""
+    text = files("cogenesis_langchain").joinpath("prompts", prompt).read_text(encoding="utf-8")
+    sections = (section.strip() for section in _ROLE.split(text))
+    return tuple(piece for section in sections for piece in _SLOT.split(section) if piece)
+
+
 @cache
 def _texts() -> tuple[str, ...]:
-    """The pinned pieces of every prompt file that are long enough to cut out, longest first."""
-    pieces: set[str] = set()
-    for file in files("cogenesis_langchain").joinpath("prompts").iterdir():
-        if file.name.endswith(".txt"):
-            for section in _ROLE.split(file.read_text(encoding="utf-8")):
-                pieces.update(_SLOT.split(section.strip()))
-    frames = (piece for piece in pieces if len(piece) >= _MIN_CUT and is_frame(piece))
+    """The pinned pieces of all prompts that are long enough to cut out, longest first."""
+    names = (file.name for file in files("cogenesis_langchain").joinpath("prompts").iterdir())
+    found = {piece for name in names if name.endswith(".txt") for piece in pieces(name)}
+    frames = (piece for piece in found if len(piece) >= _MIN_CUT and is_frame(piece))
     return tuple(sorted(frames, key=len, reverse=True))

@@ -1,6 +1,7 @@
 """The privacy router: wiring only. Read `build` from top to bottom: that is the way of a request.
 
-intern -> detect -> recall -> generalize -> decide -> (sketch | mask | cloud) -> ask -> send -> write -> finish
+intern -> detect -> recall -> generalize -> decide -> (sketch | mask | cloud)
+       -> ask -> send -> write -> finish -> restore
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableGenerator, ensure_config
+from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -69,7 +71,8 @@ def create_privacy_router(
 
 
 _NODES = (
-    "detect", "recall", "generalize", "decide", "sketch", "mask", "cloud", "ask", "send", "write", "block", "finish",
+    "detect", "recall", "generalize", "decide", "sketch", "mask", "cloud", "ask", "send", "write", "block",
+    "finish",
 )  # fmt: skip
 
 
@@ -163,12 +166,12 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
 
     async def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """LangChain's event stream; the token events are readable, the graph's own events hold handles."""
-        run = await asyncio.to_thread(self._start, input, config, kwargs.pop("context", None), keep=True)
+        run = await asyncio.to_thread(self._start, input, config, kwargs.pop("context", None))
         try:
             async for event in super().astream_events(run.input, run.config, context=run.context, **kwargs):
                 yield reveal(event, self.engine.vault, run.scope)
         finally:
-            self._end(run, really=True)
+            self._end(run)
 
     def transform(
         self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any
@@ -195,8 +198,8 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
                     final = chunk
             yield final
 
-    def _start(self, given: Any, config: RunnableConfig | None, context: Any, *, keep: bool = False) -> _Run:
-        config = ensure_config(self.config, config)
+    def _start(self, given: Any, config: RunnableConfig | None, context: Any) -> _Run:
+        config = ensure_config(merge_configs(self.config, config))
         configurable = config.get("configurable", {})
         if context is None:
             context = getattr(configurable.get(_PARENT_RUNTIME), "context", None)
@@ -204,11 +207,11 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         thread = str(configurable.get("thread_id") or resolved.thread or uuid.uuid4())
         user = cast(str, resolved.user_id)
         scope = (user, thread)
-        own = bool(configurable.get("thread_id")) or bool(resolved.thread)
+        kept = bool(configurable.get("thread_id") or resolved.thread)
         resolved = replace(resolved, thread=thread, started=time.perf_counter(), cancel=threading.Event())
         if not (given is None or isinstance(given, Command)):
             given = {"messages": self._intern(given, scope)}
-        return _Run(given, config, resolved, scope, kept=own and not keep)
+        return _Run(given, config, resolved, scope, kept)
 
     def _intern(self, given: Any, scope: Scope) -> list[BaseMessage]:
         messages = to_messages(given)
@@ -223,10 +226,10 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
             raise InputError("the request is empty: say what should be written")
         return [intern_message(message, self.engine.vault, scope) for message in messages]
 
-    def _end(self, run: _Run, *, really: bool = False) -> None:
+    def _end(self, run: _Run) -> None:
         if run.context.cancel is not None:
             run.context.cancel.set()
-        if really or not run.kept:
+        if not run.kept:
             self.engine.vault.end(run.scope)
 
 

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -33,11 +32,11 @@ from cogenesis_langchain.errors import (
 )
 from cogenesis_langchain.generalize import generalize, task_sentence, veto
 from cogenesis_langchain.interning import intern_message
-from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.links import strip_links
-from cogenesis_langchain.placeholders import StreamRestorer, hide
+from cogenesis_langchain.permit import Permit
+from cogenesis_langchain.placeholders import StreamRestorer, hide, mask_messages
 from cogenesis_langchain.request import Request, Update, Warming, role_of, turns
-from cogenesis_langchain.sketch import mask_frame, parse_sketch, sketch_messages
+from cogenesis_langchain.sketch import parse_sketch, sketch_messages
 from cogenesis_langchain.state import RUN_FIELDS, RouterContext, RouterState
 from cogenesis_langchain.streaming import emit
 from cogenesis_langchain.types import (
@@ -47,6 +46,7 @@ from cogenesis_langchain.types import (
     Level,
     Outbound,
     PrivateSpan,
+    Receipt,
     Route,
     Sendable,
     Signals,
@@ -58,6 +58,7 @@ Run = Runtime[RouterContext]
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
 RECALL: dict[ContextType, int] = {"writing": 3, "device": 4, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
+_EVERYTHING = frozenset(Route)
 NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
 """What breaks before or instead of a send: the request stays local."""
 
@@ -143,7 +144,8 @@ class Nodes:
                 self._request(state, runtime).instruction(), engine.vocabulary, engine.embedder, engine.writer
             )
         told = {"kind": task.kind, "topic": task.topic}
-        return {"task": told, "signals": {**state["signals"], **told}, "timings": timings}
+        signals = state["signals"] | {"kind": task.kind or "", "topic": task.topic or ""}
+        return {"task": told, "signals": signals, "timings": timings}
 
     # --- the decision ------------------------------------------------------------------------------
 
@@ -164,12 +166,16 @@ class Nodes:
             self.engine.policy,
             context_known=context_known,
             floor=self.engine.vault.floor(request.scope),
-            caller=Step(Route(context.route)) if context.route else None,
-            caller_level=Level(context.level) if context.level else None,
+            caller=_caller(context),
+            capable=_EVERYTHING if not (missing := self._missing(context)) else (),
         )
-        if decision.step.route.sends and not self.engine.has_cloud:
-            why = "no cloud model is configured: local"
-            decision = replace(decision, step=Step(Route.LOCAL), ask=False, reasons=(*decision.reasons, why))
+        warnings = list(state["warnings"])
+        if (
+            missing
+            and not decision.step.route.sends
+            and any(rule.step.route.sends for rule in self.engine.policy.rules)
+        ):
+            warnings.append(f"{missing}: nothing is sent")
         if not context.dry_run:
             self.engine.vault.raise_floor(request.scope, decision.step)
         step = decision.step
@@ -179,8 +185,18 @@ class Nodes:
             "rule": decision.rule,
             "ask": decision.ask,
             "reasons": list(decision.reasons),
+            "warnings": warnings,
             "on_failure": [[s.route.value, s.level and s.level.value] for s in decision.on_failure],
         }
+
+    def _missing(self, context: RouterContext) -> str:
+        """Why nothing can be sent at all; empty where something can, or where nothing will be anyway."""
+        settings = self.engine.config.models.cloud
+        if not self.engine.has_cloud:
+            return "no cloud model is configured"
+        variable = settings.missing_variable if settings else None
+        builds_only = context.dry_run or self.engine.policy.observe
+        return f"environment variable {variable} is not set" if variable and not builds_only else ""
 
     # --- what would leave, byte for byte -------------------------------------------------------------
 
@@ -193,10 +209,11 @@ class Nodes:
         task = GenericTask(told["kind"], told["topic"])
         try:
             self.engine.writer.load()  # a sketch that nobody can write out need not be asked for
-            step = veto(task, level, request.known())
+            step = veto(task, level, request.known(), self.engine.vocabulary)
             if step.route is not Route.SKETCH or step.level is None:
                 return request.stay("the words of the generic task are known values of the user: local")
-            outbound = self.engine.cloud.prepare(sketch_messages(task_sentence(task, step.level)))
+            sentence = task_sentence(task, step.level, self.engine.vocabulary)
+            outbound = self.engine.cloud.prepare(sketch_messages(sentence))
         except NOT_SENT as error:
             return request.stay(_why(error))
         update = request.prepared(outbound)
@@ -216,7 +233,7 @@ class Nodes:
                     zip(request.messages(), request.texts(), strict=True)
                 )
             ]
-            outbound = self.engine.cloud.prepare([*mask_frame(), *hidden], stream=True)
+            outbound = self.engine.cloud.prepare(mask_messages(hidden), stream=True)
         except NOT_SENT as error:
             return request.stay(_why(error))
         return request.prepared(outbound)
@@ -254,10 +271,10 @@ class Nodes:
         request, timings = self._request(state, runtime), dict(state["timings"])
         shown = state["outbound"][-1]
         outbound = Outbound(shown["endpoint"], self.engine.vault.get(request.scope, shown["body"]))
-        receipts: list[dict[str, Any]] = []
+        told: list[Receipt] = []
         try:
             with _clock(timings, "cloud_ms"):
-                permit = self._permit(request, outbound, receipts)
+                permit = self._permit(request, outbound, told)
                 if request.step().route is Route.SKETCH:
                     Warming(request).start()
                     points = parse_sketch(self.engine.cloud.send(outbound, permit)).points
@@ -272,18 +289,16 @@ class Nodes:
             update = request.after_failure(_why(error))
         except NOT_SENT as error:
             update = request.stay(_why(error))
-        return update | {"timings": timings, "receipts": [*state["receipts"], *receipts]}
+        return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(request, told)]}
 
-    def _permit(self, request: Request, outbound: Outbound, receipts: list[dict[str, Any]]) -> Any:
-        from cogenesis_langchain.egress import Permit
-
+    def _permit(self, request: Request, outbound: Outbound, told: list[Receipt]) -> Permit:
         step, known = request.step(), request.known()
         issued: frozenset[str] = frozenset()
         if step.route is Route.MASK:
             table = self.engine.vault.table(request.scope)
             issued = table.issued
             hidden = [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
-            known = KnownValues([*known.values, *hidden], min_length=known.min_length, ignore=known.ignore)
+            known = self.engine.known(request.user, hidden)
         bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
         return Permit(
             body_sha256=outbound.sha256,
@@ -296,15 +311,26 @@ class Nodes:
             level=step.level.value if step.level else None,
             bits=bits,
             user=request.user,
-            on_receipt=lambda receipt: receipts.append(receipt.as_dict()),
+            told=told.append,
         )
+
+    def _receipts(self, request: Request, told: list[Receipt]) -> list[dict[str, Any]]:
+        """The receipts of this send, one per attempt, with how each attempt ended."""
+        if not told:
+            return []
+        try:
+            entries = self.engine.audit.receipts(user=request.user, limit=64)
+        except AuditError:
+            entries = []
+        ended = {entry.receipt.id: entry.receipt for entry in entries}
+        return [ended.get(receipt.id, receipt).as_dict() for receipt in told]
 
     def _restored(
         self,
         request: Request,
         config: RunnableConfig,
         outbound: Outbound,
-        permit: Any,
+        permit: Permit,
         timings: dict[str, float],
     ) -> Update:
         """The cloud's own text, its placeholders restored as it streams (routes mask and cloud)."""
@@ -375,6 +401,13 @@ def _clock(timings: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         timings[name] = timings.get(name, 0.0) + (time.perf_counter() - begun) * 1000
+
+
+def _caller(context: RouterContext) -> Step | None:
+    """What the calling code asks for. A level without a route is a wish for the level alone."""
+    if not (context.route or context.level):
+        return None
+    return Step(Route(context.route or Route.CLOUD), Level(context.level) if context.level else None)
 
 
 def _why(error: BaseException) -> str:

@@ -6,13 +6,13 @@ must have no say in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cogenesis_langchain.types import PrivateSpan
+from cogenesis_langchain.types import PrivateSpan, Receipt
 
 
 class Known(Protocol):
@@ -34,7 +34,8 @@ class Permit:
     """Leave to send one body: exactly `body_sha256` to exactly `endpoint`, checked against the rest.
 
     `issued` are the placeholders that stand in the body for private text; `min_score` is what a detection
-    needs to count. `route`, `level`, `bits` and `user` are for the receipt.
+    needs to count. `route`, `level`, `bits` and `user` are for the receipt; `told` hears of
+    each intent that was written.
     """
 
     body_sha256: str
@@ -47,6 +48,7 @@ class Permit:
     level: str | None = None
     bits: float | None = None
     user: str = field(default="", repr=False)
+    told: Callable[[Receipt], None] | None = field(default=None, repr=False)
 
 
 class Prepared(Exception):

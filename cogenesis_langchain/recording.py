@@ -125,6 +125,11 @@ class RecordingCloud:
             raise RuntimeError("RecordingCloud is a context manager: use it in a with statement")
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
+    def script(self, *replies: Reply | str) -> None:
+        """Answer with these next, in order, before going back to the default."""
+        with self._lock:
+            self._replies = [_reply(reply) for reply in replies]
+
     @property
     def requests(self) -> list[Recorded]:
         """Every request so far, in order of arrival."""

@@ -1,4 +1,4 @@
-"""What a run carries: `RouterState` (written to checkpoints, so handles only) and `RouterContext` (never written).
+"""What a run carries: `RouterState` (in checkpoints, so handles only) and `RouterContext` (never written).
 
 Every text in `RouterState` that came from the user, the store, or was written with context is a vault
 handle. What stands there readable is what the cloud may know anyway (kind, topic, sketch), or counts,
@@ -40,7 +40,8 @@ class RouterContext:
     cancel: threading.Event | None = None
 
     def __repr__(self) -> str:
-        return f"RouterContext(user_id={'set' if self.user_id else None}, route={self.route}, level={self.level})"
+        user = "set" if self.user_id else None
+        return f"RouterContext(user_id={user}, route={self.route}, level={self.level})"
 
 
 def resolve_context(given: Any, default: RouterContext) -> RouterContext:

@@ -26,7 +26,7 @@ from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked
-from cogenesis_langchain.types import ContextItem
+from cogenesis_langchain.types import ContextItem, Level
 from tests.conftest import INSTRUCTION, USER, routed
 
 CONTEXT = RouterContext(user_id=USER)
@@ -56,7 +56,7 @@ def test_a_personal_request_sends_a_generic_task_only(engine: Engine, cloud: Rec
         }
     ]
     assert [receipt["status"] for receipt in found["receipts"]] == ["sent"]
-    assert found["receipts"][0]["bits"] == pytest.approx(engine.vocabulary.bits("topic"))
+    assert found["receipts"][0]["bits"] == pytest.approx(engine.vocabulary.bits(Level.TOPIC))
     assert found["timings"]["total_ms"] >= found["timings"]["first_token_ms"] > 0
 
 
@@ -175,7 +175,7 @@ def test_a_cloud_that_fails_is_answered_locally(
     make_engine: EngineMaker, cloud: RecordingCloud, reply: Reply, word: str
 ) -> None:
     """Whatever the cloud does, the text is written here and the answer says so."""
-    cloud.replies = [reply] * 5
+    cloud.script(*[reply] * 5)
     found = router_of(make_engine()).invoke(ASKED)
     assert found["route"] == "local"
     assert "Quillon" in found["text"]
@@ -186,7 +186,7 @@ def test_a_cloud_that_fails_is_answered_locally(
 def test_a_slow_cloud_and_a_dead_one(make_engine: EngineMaker, cloud: RecordingCloud, tmp_path: Path) -> None:
     """A time-out and a closed port end locally too."""
     models = {"provider": "openai_compatible", "model": "m", "base_url": cloud.base_url, "timeout_s": 0.5}
-    cloud.delay_s = 5
+    cloud.script(*[Reply(delay_s=5)] * 3)
     assert router_of(make_engine(models={"cloud": models})).invoke(ASKED)["route"] == "local"
     dead = models | {"base_url": "http://127.0.0.1:9/v1", "timeout_s": 3}
     found = router_of(make_engine(models={"cloud": dead})).invoke(ASKED)
@@ -250,7 +250,7 @@ def test_a_gate_hit_stays_local_for_the_whole_thread(make_engine: EngineMaker, c
 
 def test_the_mask_route_hides_and_restores(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """Placeholders go out, the streamed answer comes back with the values."""
-    cloud.replies = [Reply("Dear guests, write to [[E1]] or [[ e1 ]], says [[P2]] of [[Z9]].")] * 3
+    cloud.script("Dear guests, write to [[E1]] or [[ e1 ]], says [[P2]] of [[Z9]].")
     router = router_of(make_engine(routing=routed("mask")))
     found = router.invoke(ASKED)
     assert found["route"] == "mask", found["warnings"]
@@ -263,7 +263,7 @@ def test_the_mask_route_hides_and_restores(make_engine: EngineMaker, cloud: Reco
 
 def test_the_cloud_route_needs_the_callers_label(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """Text goes out as it is only by an explicit rule on a label; without the label it stays."""
-    cloud.replies = [Reply("A fine text.")] * 2
+    cloud.script("A fine text.", "Never sent.")
     engine = make_engine(routing=routed("cloud"))
     assert router_of(engine).invoke("Write about tides.")["route"] == "local"
     found = router_of(engine, label="public").invoke("Write about tides.")
