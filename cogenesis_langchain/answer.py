@@ -51,13 +51,19 @@ def broken(error: httpx.HTTPError) -> CloudError:
     return CloudError(f"the connection to the cloud broke ({type(error).__name__})", retryable=True)
 
 
-class Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
+def accepted(response: httpx.Response, *, deadline: float, streamed: bool) -> httpx.Response:
+    """The answer as the client may see it: the body and its type, no cookies, nothing else."""
+    headers = {"content-type": response.headers["content-type"]}
+    return httpx.Response(200, headers=headers, stream=_Answer(response, deadline, streamed))
+
+
+class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of an accepted answer. Raises CloudError where it is too long, too slow or cut off.
 
     `deadline` is a `time.monotonic()` moment for the whole answer.
     """
 
-    def __init__(self, response: httpx.Response, *, deadline: float, streamed: bool) -> None:
+    def __init__(self, response: httpx.Response, deadline: float, streamed: bool) -> None:
         self._response, self._deadline, self._streamed = response, deadline, streamed
         self._size, self._tail = 0, b""
 

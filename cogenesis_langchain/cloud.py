@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -27,6 +27,7 @@ from cogenesis_langchain.types import Outbound, Sendable
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk
     from langchain_openai import ChatOpenAI
     from tenacity import AsyncRetrying, Retrying
 
@@ -99,13 +100,13 @@ class Cloud:
         """`send` without blocking the event loop."""
         return "".join([piece async for piece in self.astream(outbound, permit)])
 
-    def stream(self, outbound: Outbound, permit: Permit) -> Iterator[str]:
+    def stream(self, outbound: Outbound, permit: Permit) -> Generator[str, None, None]:
         """Send the prepared bytes; yield the answer as it comes. Raises as `send` does.
 
         After the first piece nothing is retried: a cut answer ends in CloudError.
         """
         deadline = time.monotonic() + self._config.timeout_s
-        pieces: Iterator[str] = iter(())
+        pieces: Generator[str, None, None] | None = None
         first = None
         for attempt in self._attempts(deadline):
             with attempt:
@@ -113,16 +114,16 @@ class Cloud:
                 with passing(call), _explained():
                     pieces = self._deltas(*_reread(outbound))
                     first = next(pieces, None)
-        if not first:
+        if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
-        yield first
-        with _explained():
+        with closing(pieces), _explained():  # closed also where the caller stops reading
+            yield first
             yield from pieces
 
-    async def astream(self, outbound: Outbound, permit: Permit) -> AsyncIterator[str]:
+    async def astream(self, outbound: Outbound, permit: Permit) -> AsyncGenerator[str, None]:
         """`stream` without blocking the event loop."""
         deadline = time.monotonic() + self._config.timeout_s
-        pieces: AsyncIterator[str] | None = None
+        pieces: AsyncGenerator[str, None] | None = None
         first = None
         async for attempt in self._aattempts(deadline):
             with attempt:
@@ -132,10 +133,11 @@ class Cloud:
                     first = await anext(pieces, None)
         if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
-        yield first
-        with _explained():
-            async for piece in pieces:
-                yield piece
+        async with aclosing(pieces):
+            with _explained():
+                yield first
+                async for piece in pieces:
+                    yield piece
 
     def close(self) -> None:
         """Close the synchronous connections."""
@@ -179,28 +181,32 @@ class Cloud:
             http_async_client=self._async,
         )
 
-    def _deltas(self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int) -> Iterator[str]:
+    def _deltas(
+        self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int
+    ) -> Generator[str, None, None]:
         # `_stream` and `_generate` are what BaseChatModel's `stream` and `invoke` wrap in caches, callbacks
         # and tracers: the wrapping is left out, because each of those would be a side door.
         messages, limit = _messages(texts), self._limit(max_tokens)
-        if stream:
-            for chunk in self._client._stream(messages, **limit):
-                if text := str(chunk.message.text):
-                    yield text
-        else:
+        if not stream:
             yield str(self._client._generate(messages, **limit).generations[0].message.text)
+            return
+        for chunk in self._client._stream(messages, **limit):
+            if text := str(chunk.message.text):
+                yield text
 
     async def _adeltas(
         self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         messages, limit = _messages(texts), self._limit(max_tokens)
-        if stream:
-            async for chunk in self._client._astream(messages, **limit):
-                if text := str(chunk.message.text):
-                    yield text
-        else:
+        if not stream:
             result = await self._client._agenerate(messages, **limit)
             yield str(result.generations[0].message.text)
+            return
+        chunks = cast("AsyncGenerator[ChatGenerationChunk, None]", self._client._astream(messages, **limit))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if text := str(chunk.message.text):
+                    yield text
 
     def _limit(self, max_tokens: int) -> dict[str, Any]:
         # ChatOpenAI renames max_tokens to OpenAI's newer name, which some compatible servers do not know.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +12,30 @@ from cogenesis_langchain.sketch import frame_texts
 from cogenesis_langchain.types import Sendable
 
 
-def test_pins_match_the_prompts() -> None:
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("prompt", ["sketch.v1.txt", "mask.v1.txt"])
+def test_pins_match_the_prompts(prompt: str) -> None:
     """A prompt that changes fails here until somebody has read it and pinned it anew."""
-    pieces = {hashlib.sha256(text.encode()).hexdigest(): text for text in frame_texts()}
-    missing = "\n".join(f'        "{sha256}",' for sha256 in pieces if sha256 not in frames.FRAMES)
-    assert not missing, (
-        f"a sketch prompt changed; read it, then put these into FRAMES of frames.py:\n{missing}"
+    missing = [f'        "{_sha256(text)}",  # {prompt}' for text in frames.pieces(prompt)]
+    missing = [line for line in missing if line.split('"')[1] not in frames.FRAMES]
+    assert not missing, "a prompt changed; read it, then put this into FRAMES of frames.py:\n" + "\n".join(
+        missing
     )
+
+
+def test_sketch_parts_are_the_pinned_pieces() -> None:
+    """What `sketch` sends as frame is cut the way `frames` cuts it."""
+    assert frames.pieces("sketch.v1.txt") == frame_texts()
+
+
+def test_no_pin_is_stale() -> None:
+    """A pin without a prompt would let a withdrawn text pass as ours."""
+    prompts = Path(frames.__file__).parent / "prompts"
+    now = {_sha256(text) for file in prompts.glob("*.txt") for text in frames.pieces(file.name)}
+    assert now >= frames.FRAMES
 
 
 def test_unpinned_text_is_no_frame() -> None:
