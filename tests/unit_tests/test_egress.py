@@ -719,6 +719,24 @@ def test_abandoned_stream_closes_its_connection(make: Callable[..., Cloud]) -> N
         assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
 
 
+def test_cancelled_task_closes_its_connection(make: Callable[..., Cloud], audit: Audit) -> None:
+    """A cancelled task leaves no connection behind, and the receipt tells the truth."""
+
+    async def cancelled(cloud: Cloud, outbound: Outbound) -> None:
+        task = asyncio.create_task(cloud.asend(outbound, permit(outbound)))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        pools = [inner._pool for inner in cloud._async._transport._loops.values()]  # type: ignore[attr-defined]
+        assert all(c.is_idle() or c.is_closed() for pool in pools for c in pool.connections)
+
+    with RecordingCloud(default=Reply(drip_s=0.1)) as server:
+        cloud = make(server.base_url)
+        asyncio.run(cancelled(cloud, cloud.prepare(public("hello"), stream=True)))
+    assert statuses(audit) == ["sent"]
+
+
 # --- concurrency, logs, repr --------------------------------------------------------------------------
 
 
