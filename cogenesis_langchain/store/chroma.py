@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cogenesis_langchain.settings import ServerConfig
 
 # The index stays in memory and is rebuilt from the durable log (0.1 s for 500 items, 1 s for 5000). Chroma
-# writes its index files in place: a process killed meanwhile would lose vectors without any error.
+# writes its index files in place: a process killed meanwhile would lose vectors without any error. See also
+# `disk.block_index`.
 _KEEP_IN_LOG = 1_000_000_000
 _CONFIGURATION = {"hnsw": {"space": "cosine", "ef_search": 200, "sync_threshold": _KEEP_IN_LOG}}
 _TIMEOUT_S = 30.0

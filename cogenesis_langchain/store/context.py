@@ -232,6 +232,8 @@ class ContextStore:
             changed = merged(self._values.all(user), [v for v in found if storable(v.value)])
             self._values.write(user, changed)
             collection = self._chroma.make(_name(user), {"user": user} if self._server else None)
+            if not self._server:
+                disk.block_index(self._root)
             with chroma_errors("writing the store"):
                 collection.upsert(
                     ids=list(new),

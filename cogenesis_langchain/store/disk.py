@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from cogenesis_langchain.errors import StoreBusyError, StoreError
 from cogenesis_langchain.store.values import sqlite_errors, vacuum
 
 CHROMA_FILE = "chroma.sqlite3"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Tables of Chroma that describe it and hold no item: words found there are Chroma's own.
 _DESCRIBING = {
     "migrations": "SELECT * FROM migrations",
@@ -79,12 +81,29 @@ def rewrite(root: Path) -> None:
     if not file.exists():
         return
     vacuum(file, _drop_orphans, _rebuild_word_index)
-    with sqlite_errors("purging"), closing(sqlite3.connect(file)) as db:
-        segments = {row[0] for row in db.execute("SELECT id FROM segments")}
-    for folder in root.iterdir():
-        # `delete_collection` leaves its folder; a UUID names each.
-        if folder.is_dir() and len(folder.name) == 36 and folder.name not in segments:
-            shutil.rmtree(folder)
+    block_index(root)
+    segments = _index_names(root)
+    for path in root.iterdir():
+        if _UUID.fullmatch(path.name) and path.name not in segments:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def block_index(root: Path) -> None:
+    """Keep Chroma from writing index files: an empty file stands where each index would have its folder.
+
+    Chroma writes them from memory it did not clear, so pieces of any user's text land in them. They are not
+    needed: the index is rebuilt from the log. To be called before the first item goes into a collection.
+    """
+    for name in _index_names(root):
+        path = root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.touch(mode=0o600)
+
+
+def _index_names(root: Path) -> set[str]:
+    with sqlite_errors("writing the store"), closing(sqlite3.connect(root / CHROMA_FILE)) as db:
+        return {name for (name,) in db.execute("SELECT id FROM segments WHERE scope = 'VECTOR'")}
 
 
 def _drop_orphans(db: sqlite3.Connection) -> None:

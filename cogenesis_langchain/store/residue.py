@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 _WINDOW = 24  # bytes compared at once: a remnant of 2 x 24 bytes holds one whole window
 _SHORTEST = 8
 _BLOCK = 1 << 20
+_TABLE_BITS = 22
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Residue:
@@ -48,28 +50,39 @@ class Residue:
 
 
 class _Pieces:
-    """Byte strings of 8 to 47 bytes, looked for all at once: by their first 8 bytes, then in full."""
+    """Byte strings of 8 to 47 bytes, looked for all at once: by their first 8 or 24 bytes, then in full."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._by_head: dict[bytes, list[bytes]] = {}
+        self._tables = {size: np.zeros(1 << _TABLE_BITS, dtype=bool) for size in (_SHORTEST, _WINDOW)}
         for piece in pieces:
-            self._by_head.setdefault(piece[:_SHORTEST], []).append(piece)
-        self._heads = np.unique(np.frombuffer(b"".join(self._by_head), dtype="<u8"))
+            head = piece[: _WINDOW if len(piece) >= _WINDOW else _SHORTEST]
+            self._by_head.setdefault(head, []).append(piece)
+        for size, table in self._tables.items():
+            heads = b"".join(head for head in self._by_head if len(head) == size)
+            table[_slots(heads, size)[::size]] = True
 
     def found_in(self, file: BinaryIO) -> Iterator[bytes]:
         """Those that occur in the file, some of them more than once."""
         tail = b""
         while self._by_head and (block := file.read(_BLOCK)):
             data = tail + block
-            for at in np.flatnonzero(np.isin(_words(data), self._heads)).tolist():
-                for piece in self._by_head[data[at : at + _SHORTEST]]:
-                    if data.startswith(piece, at):
-                        yield piece
+            for size, table in self._tables.items():
+                for at in np.flatnonzero(table[_slots(data, size)]).tolist():
+                    for piece in self._by_head.get(data[at : at + size], ()):
+                        if data.startswith(piece, at):
+                            yield piece
             tail = data[-2 * _WINDOW :]
 
 
-def _words(data: bytes) -> NDArray[np.uint64]:
-    """(n - 7,) uint64: the 8 bytes that start at each position of the n bytes."""
-    count = max(0, len(data) - _SHORTEST + 1)
-    words: NDArray[np.uint64] = np.ndarray((count,), dtype="<u8", buffer=data, strides=(1,))
-    return words
+def _slots(data: bytes, size: int) -> NDArray[np.uint64]:
+    """(n - size + 1,) uint64: for each position of the n bytes, where its `size` bytes stand in a table.
+
+    `size` is a multiple of 8. A few strangers share a slot, so what is found there is compared in full.
+    """
+    count = max(0, len(data) - size + 1)
+    mixed = np.zeros(count, dtype=np.uint64)
+    for at in range(0, size if count else 0, 8):
+        words: NDArray[np.uint64] = np.ndarray((count,), dtype="<u8", buffer=data, offset=at, strides=(1,))
+        mixed = (mixed ^ words) * _MIX
+    return mixed >> np.uint64(64 - _TABLE_BITS)

@@ -112,6 +112,7 @@ def test_values_are_written_before_the_text(store: ContextStore) -> None:
 
 
 def store_name(user: str) -> str:
+    """The name of a user's collection."""
     from cogenesis_langchain.store.context import _name
 
     return _name(user)
@@ -159,6 +160,7 @@ def test_only_the_owner_can_read(store: ContextStore, tmp_path: Path) -> None:
 
 
 def everything(root: Path) -> bytes:
+    """All bytes of all files."""
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
 
 
@@ -177,7 +179,8 @@ def test_purge_leaves_no_byte(store: ContextStore, tmp_path: Path) -> None:
     assert not [word for word in words if word in after or word.lower() in after]
     assert not store.has("ada")
     assert store.values("ada") == store.users() == []
-    assert not [path for path in (tmp_path / "context").iterdir() if path.is_dir()]
+    names = {path.name for path in (tmp_path / "context").iterdir()}
+    assert names == {"chroma.sqlite3", "values.sqlite3", "write.lock"}
     with sqlite3.connect(tmp_path / "context" / "chroma.sqlite3") as db:
         db.execute("CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, embedding_fulltext_search, 'row')")
         assert db.execute("SELECT count(*) FROM temp.v").fetchone() == (0,)
@@ -276,19 +279,38 @@ def test_a_damaged_file_is_an_error(store: ContextStore, tmp_path: Path, name: s
     store._chroma.close()
     (tmp_path / "context" / name).write_bytes(b"garbage" * 4000)
     fresh = ContextStore(tmp_path, FakeEmbedder())
+    read = fresh.values if name == "values.sqlite3" else fresh.list
     with pytest.raises(StoreError):
-        fresh.values("ada")
-        fresh.has("ada")
+        read("ada")
 
 
-def test_lost_index_files_lose_nothing(store: ContextStore, tmp_path: Path) -> None:
-    """Chroma's index folder can vanish or be garbage: search answers as before."""
+def test_no_index_file_is_ever_written(store: ContextStore, tmp_path: Path) -> None:
+    """Chroma fills index files from memory it did not clear: none exists, after adding or after reading."""
     items = [ContextItem("note", f"note {i} zebra{i}") for i in range(70)]
-    store.add("ada", items, values_of=lambda _: ())
+    files = {"chroma.sqlite3", "values.sqlite3", "write.lock"}
+    for user in ("ada", "ben"):
+        store.add(user, items, values_of=lambda _: ())
+    for _ in range(2):
+        assert store.search("ada", "zebra42", k=1)[0].text == items[42].text
+        left = {path for path in (tmp_path / "context").rglob("*") if path.name not in files}
+        assert len(left) == 2
+        assert all(path.is_file() and path.stat().st_size == 0 for path in left)
+        store._chroma.close()
+    store.purge("ada")
+    assert len(list((tmp_path / "context").iterdir())) == len(files) + 1
+
+
+def test_an_index_folder_of_an_interrupted_add_is_replaced(store: ContextStore, tmp_path: Path) -> None:
+    """Where an index folder came to be all the same, the next add removes it and loses nothing."""
+    store.add("ada", ADA, values_of=fields)
     store._chroma.close()
-    for file in (tmp_path / "context").glob("*/*"):
-        file.write_bytes(b"garbage")
-    assert store.search("ada", "zebra42", k=1)[0].text == items[42].text
+    (blocker,) = (path for path in (tmp_path / "context").iterdir() if "-" in path.name)
+    blocker.unlink()
+    store.search("ada", "kayak")
+    assert blocker.is_dir(), "Chroma made it again"
+    store.add("ada", BEN, values_of=fields)
+    assert blocker.is_file()
+    assert len(store.list("ada")) == len(store.search("ada", "kayak", k=9)) == 5
 
 
 def test_a_full_disk_is_named(store: ContextStore, monkeypatch: pytest.MonkeyPatch) -> None:
