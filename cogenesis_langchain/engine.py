@@ -112,15 +112,15 @@ class Engine:
     @property
     def cloud(self) -> Cloud:
         """The one door to the cloud model. Raises ConfigError where the policy names none."""
+        return self._room("cloud", self._build_cloud)
+
+    def _build_cloud(self) -> Cloud:
         from cogenesis_langchain.cloud import Cloud
 
         settings = self.config.models.cloud
-        if settings is None and not self.built("cloud"):
+        if settings is None:
             raise ConfigError("no cloud model is configured; add models.cloud to the policy file")
-        return self._room(
-            "cloud",
-            lambda: Cloud(settings, audit=self.audit, max_body_bytes=self.config.privacy.gate.max_body_bytes),
-        )
+        return Cloud(settings, audit=self.audit, max_body_bytes=self.config.privacy.gate.max_body_bytes)
 
     @property
     def has_cloud(self) -> bool:

@@ -142,7 +142,19 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         self.engine = engine
         self.defaults = defaults
 
-    def stream(  # type: ignore[override]
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
+    ) -> Any:
+        """Runs one request (a string, messages, a prompt value, a state) and returns the final state."""
+        return super().invoke(input, config, context=context, **kwargs)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
+    ) -> Any:
+        """The async twin of `invoke`."""
+        return await super().ainvoke(input, config, context=context, **kwargs)
+
+    def stream(
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         """Like every compiled graph's `stream`; in every mode the texts are readable again."""
@@ -153,7 +165,7 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         finally:
             self._end(run)
 
-    async def astream(  # type: ignore[override]
+    async def astream(
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """The async twin of `stream`. Cancelling it stops the local model within a token."""
@@ -164,7 +176,7 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         finally:
             self._end(run)
 
-    async def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    async def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """LangChain's event stream; the token events are readable, the graph's own events hold handles."""
         run = await asyncio.to_thread(self._start, input, config, kwargs.pop("context", None))
         try:

@@ -43,8 +43,14 @@ def demo_request() -> dict[str, str]:
     return found
 
 
-def demo_policy(route: Route | None, base_url: str, store: Path) -> dict[str, Any]:
+def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = None) -> dict[str, Any]:
     """The policy of the demo: one rule, one cloud, a store of its own."""
+    cloud: dict[str, Any] = {
+        "provider": "openai_compatible",
+        "model": STAND_IN_MODEL,
+        "base_url": base_url,
+        "api_key": api_key,
+    }
     action: dict[str, Any] = {"route": (route or Route.SKETCH).value}
     if route is Route.CLOUD:
         rules: dict[str, Any] = {"all": [{"label": "public"}]}
@@ -52,7 +58,7 @@ def demo_policy(route: Route | None, base_url: str, store: Path) -> dict[str, An
         rules = {"all": [{"length": {"gt": 0}}]}
     return {
         "version": 1,
-        "models": {"cloud": {"provider": "openai_compatible", "model": STAND_IN_MODEL, "base_url": base_url}},
+        "models": {"cloud": cloud},
         "store": {"path": str(store)},
         "routing": {"decisions": [{"name": "demo", "priority": 1, "rules": rules, "action": action}]},
     }
@@ -101,12 +107,15 @@ def _engine(
         kept = own.store.model_copy(update={"path": store, "server": None})
         yield Engine(own.model_copy(update={"store": kept})), own.models.cloud.base_url
         return
+    from pydantic import SecretStr
+
     from cogenesis_langchain.devserver import stand_in_cloud
 
     screen.status("starting the stand-in cloud in a process of its own")
     with stand_in_cloud(STAND_IN_MODEL) as server:
         where = f"{server.base_url} (stand-in, {server.engine}, process {server.pid})"
-        yield Engine(load(demo_policy(route, server.base_url, store))), where
+        key = SecretStr(server.api_key) if server.api_key else None
+        yield Engine(load(demo_policy(route, server.base_url, store, key))), where
 
 
 def _add_person(engine: Any, user: str) -> None:
@@ -130,7 +139,7 @@ def _run(
 
 
 class _Demo(Listener):
-    """The demo's screen: what was asked, what is private, what left, what came back, the text, the receipt."""
+    """The demo's screen: asked, private, decided, sent, sketched, written, receipt."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -149,7 +158,7 @@ class _Demo(Listener):
 
     def _show(self, title: str, body: Any) -> None:
         if not self._quiet:
-            out.print(Panel(body, title=title, title_align="left", border_style="dim"))
+            out.print(Panel(body, title=title, title_align="left", border_style="dim"), soft_wrap=False)
 
     def asked(self, instruction: str, where: str) -> None:
         self._instruction = instruction
@@ -194,7 +203,7 @@ class _Demo(Listener):
         out.print("\n")
         for receipt in found["receipts"]:
             bits = "unbounded" if receipt["bits"] is None else f"at most {receipt['bits']:.1f} bits"
-            line = f"{receipt['id']}  {receipt['status']}  SHA-256 {receipt['body_sha256'][:16]}...  tells {bits}"
+            line = f"{receipt['id']}  {receipt['status']}  tells {bits}  SHA-256 {receipt['body_sha256']}"
             self._show("Receipt", Text(line))
         if not found["receipts"]:
             self._show("Receipt", Text("none: nothing was sent"))
