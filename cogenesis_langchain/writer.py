@@ -175,7 +175,7 @@ class LlamaCppWriter:
             scope: whose context the prompt holds; only states kept under the same scope are reused.
             max_tokens: at most this many tokens, fewer where `n_ctx` leaves less room.
             temperature: 0 always takes the likeliest token.
-            seed: same prompt, seed and machine: same text.
+            seed: the same prompt and seed, asked twice in a row, give the same text.
             cancel: ends the stream between two tokens or chunks.
 
         Raises:
@@ -334,8 +334,9 @@ class LlamaCppWriter:
             if not self._read(llama, scope, stable, lambda: is_set(cancel)):
                 return False
             self._keep(llama, scope)
-        # The last token is read again even where all are known: its logits are needed now.
-        self._trim(llama, min(common_prefix(self._live, whole), len(whole) - 1))
+        # The last part is read again even where it is known: its logits are needed, and a batch of another
+        # size rounds differently, so the same request with the same seed would not give the same text.
+        self._trim(llama, min(common_prefix(self._live, whole), len(stable), len(whole) - 1))
         return self._advance(llama, whole, lambda: is_set(cancel))
 
     def _read(self, llama: Llama, scope: str, tokens: list[int], stop: Callable[[], bool]) -> bool:

@@ -173,6 +173,10 @@ class Llama:
 def _library() -> Any:
     """llama.cpp, silenced: its log lines may quote what it reads."""
     global _silent
+    # Its threads meet several hundred times a token. Where they spin until all have come, one busy program
+    # beside us makes a token take ten times as long, and a stand-in cloud on the same cores is one. OpenMP
+    # reads this once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import llama_cpp.llama_cpp as lib
 
     if _silent is None:
