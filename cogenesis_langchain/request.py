@@ -129,8 +129,12 @@ class Warming:
         self._prompt = request.prompt(sketch="")
 
     def start(self) -> None:
-        """Returns at once. A failure here is met again, and reported, when the text is written."""
-        threading.Thread(target=self._run, daemon=True, name="cogenesis-warming").start()
+        """Returns at once. A failure here is met again, and reported, when the text is written.
+
+        No daemon thread: Python would free the model under it at exit, which aborts the process. The run's
+        end sets `cancel`, so exit waits for one chunk at most.
+        """
+        threading.Thread(target=self._run, daemon=False, name="cogenesis-warming").start()
 
     def _run(self) -> None:
         try:
