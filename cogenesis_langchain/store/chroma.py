@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ class Chroma:
             raise StoreError("the store was opened before a fork: build the router in the child process")
         if self._client is None:
             with chroma_errors("opening the store"):
-                self._client = _on_disk(self._root) if self._root else _on_server(self._server)
+                self._client = _patiently(self._root) if self._root else _on_server(self._server)
         return self._client
 
     def close(self) -> None:
@@ -138,7 +139,17 @@ def _settings(**given: Any) -> Any:
     return Settings.model_construct(anonymized_telemetry=False, allow_reset=False, **given)
 
 
-def _on_disk(root: Path | None) -> ClientAPI:
+def _patiently(root: Path) -> ClientAPI:
+    """Try again for a second: another process may hold the file, or be making the tables."""
+    for pause_s in (0.1, 0.3, 0.6):
+        try:
+            return _on_disk(root)
+        except Exception:
+            time.sleep(pause_s)
+    return _on_disk(root)
+
+
+def _on_disk(root: Path) -> ClientAPI:
     import chromadb
 
     settings = _settings(is_persistent=True, persist_directory=str(root))

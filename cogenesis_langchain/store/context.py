@@ -254,6 +254,10 @@ class ContextStore:
     def _on_disk(self) -> bool:
         return (self._root / disk.CHROMA_FILE).exists()
 
+    def _ready(self) -> bool:
+        """Whether a first write was finished; before that another process may still be making the tables."""
+        return self._on_disk() and (self._local.generation() >= 2 or not self._local.path.exists())
+
     @contextmanager
     def _reading(self, user: str) -> Iterator[Collection | None]:
         """The user's collection as the last finished write left it, or None."""
@@ -261,7 +265,7 @@ class ContextStore:
         with self._chroma.lock, chroma_errors("reading the store"):
             if self._server:
                 yield self._chroma.collection(_name(user))
-            elif self._on_disk():
+            elif self._ready():
                 self._freshen()
                 yield self._chroma.collection(_name(user))
             else:
