@@ -34,6 +34,7 @@ _NUMBERED = re.compile(
     r"^[\s>#*_-]{0,12}(?:(?:point|step)\s+)?\d{1,2}\s?[.):][\s*_]{0,8}(?=\S)", re.IGNORECASE
 )
 _NUMBERED_INLINE = re.compile(r"(?:(?<=\s)|^)\d{1,2}[.)]\s")
+_BULLET = re.compile(r"^ {0,3}[-*+•–]\s+(?=\S)")
 _SUB_POINT = re.compile(r"^(?:\s+(?:[-*+•–]\s+)?|[-*+•–]\s+)(?=\S)")
 
 _CONTROL_TOKENS = re.compile(
@@ -94,7 +95,7 @@ def parse_sketch(text: str) -> Sketch:
     """Read the cloud's answer as 4 to 15 clean points of at most 200 characters each.
 
     Raises SketchError, without quoting the answer, where it is empty, a web page, or holds fewer than
-    four numbered points.
+    four numbered (or at least bulleted) points.
     """
     text = text[:MAX_ANSWER_CHARS].replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
@@ -119,7 +120,8 @@ def _points(text: str) -> list[str]:
     raw = _by_lines(text)
     if len(raw) < MIN_POINTS:
         inline = [piece for piece in _NUMBERED_INLINE.split(text.replace("\n", " "))[1:] if piece.strip()]
-        raw = inline if len(inline) >= MIN_POINTS else raw
+        bulleted = [line[mark.end() :] for line in text.split("\n") if (mark := _BULLET.match(line))]
+        raw = max(raw, inline, bulleted, key=len)  # small models forget the numbers
     points: list[str] = []
     seen: set[str] = set()
     for item in raw:

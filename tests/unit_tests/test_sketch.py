@@ -87,6 +87,17 @@ def test_list_on_one_line() -> None:
     assert len(parse_sketch("1. greet them 2. explain why 3. ask for help 4. say thanks").points) == 4
 
 
+def test_bulleted_list() -> None:
+    """Small models forget the numbers; a list is a list."""
+    assert parse_sketch("Sure!\n- greet\n- explain\n  - how\n- ask\n- close").points == (
+        "greet",
+        "explain",
+        "how",
+        "ask",
+        "close",
+    )
+
+
 def test_fenced_list_is_unwrapped_and_fenced_code_is_dropped() -> None:
     """A fence around the list is ignored; code beside the list never becomes a point."""
     assert len(parse_sketch("```\n" + _answer() + "\n```").points) == 4
