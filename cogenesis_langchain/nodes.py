@@ -262,7 +262,7 @@ class Nodes:
             approved, approves = answer.get("approve"), answer.get("sha256", approves)
         if approved is not True or approves != shown["sha256"]:
             return request.stay("the person did not approve these bytes: local")
-        return {"ask": False}
+        return {"ask": True}  # other bytes, after a failure, are asked for anew
 
     # --- sending and writing -------------------------------------------------------------------------
 

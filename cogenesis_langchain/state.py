@@ -33,11 +33,20 @@ class RouterContext:
     route: Route | str | None = None
     level: Level | str | None = None
     label: str | None = None
-    tags: frozenset[str] | tuple[str, ...] = ()
+    tags: frozenset[str] | tuple[str, ...] | str = ()
     dry_run: bool = False
     thread: str = ""
     started: float = 0.0
     cancel: threading.Event | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a route or level that does not exist."""
+        for name, kind in (("route", Route), ("level", Level)):
+            value = getattr(self, name)
+            if value is not None and value not in set(kind):
+                raise InputError(f"there is no {name} of that name; it is one of {', '.join(kind)}")
+        tags = (self.tags,) if isinstance(self.tags, str) else self.tags
+        object.__setattr__(self, "tags", frozenset(tags))
 
     def __repr__(self) -> str:
         user = "set" if self.user_id else None

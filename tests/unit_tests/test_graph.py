@@ -287,6 +287,15 @@ def test_callers_tighten_and_never_loosen(make_engine: EngineMaker, cloud: Recor
     assert not leaked(blocked["messages"][-1].text)
 
 
+def test_a_wrong_route_or_level_is_an_error(engine: Engine) -> None:
+    """A typing mistake in a wish never means "no wish"."""
+    with pytest.raises(InputError, match="sketch"):
+        router_of(engine, route="skech")
+    with pytest.raises(InputError, match="topic"):
+        RouterContext(user_id=USER, level="all")
+    assert RouterContext(tags="legal-hold").tags == {"legal-hold"}
+
+
 def test_unknown_users_and_no_user(engine: Engine, cloud: RecordingCloud) -> None:
     """Nobody's context means local; no user at all is an error, never a guess."""
     router = create_privacy_router(engine=engine)
@@ -334,6 +343,22 @@ def test_ask_shows_the_bytes_and_binds_to_them(make_engine: EngineMaker, cloud: 
     assert asked(lambda q: "yes please")["route"] == "local"
     assert router_of(engine).invoke(INSTRUCTION)["route"] == "local"
     assert len(cloud.requests) == 1
+
+
+def test_other_bytes_are_asked_for_anew(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """An approval of the topic's bytes does not cover the kind's, which follow after a failure."""
+    routing = routed("sketch", ask=True)
+    routing["decisions"][0]["on_failure"] = [{"level": "kind"}, {"route": "local"}]
+    router = router_of(make_engine(routing=routing), checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    cloud.script("This is no sketch.")
+    first = router.invoke(INSTRUCTION, config)["__interrupt__"][0].value
+    second = router.invoke(Command(resume=True), config)["__interrupt__"][0].value
+    assert first["body"] != second["body"]
+    assert len(cloud.requests) == 1
+    found = router.invoke(Command(resume=True), config)
+    assert (found["route"], found["level"]) == ("sketch", "kind")
+    assert [body.decode() for body in cloud.bodies] == [first["body"], second["body"]]
 
 
 def test_checkpoints_hold_no_readable_text(engine: Engine, tmp_path: Path) -> None:
