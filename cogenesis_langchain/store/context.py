@@ -103,9 +103,9 @@ class ContextStore:
     def values(self, user: str) -> list[StoredValue]:
         """The known values, ignored ones included. StoreError if they are lost while texts remain."""
         check_user(user)
-        if not self._server and self._on_disk() and not self._local.path.exists():
+        if not self._server and self._on_disk() and not self._local.generation():
             raise StoreError(
-                f"{self._local.path} is gone: put it back, or delete {self._root} and add the context again"
+                f"{self._local.path} is gone or empty: put it back, or delete {self._root} and add again"
             )
         return self._values.all(user)
 
@@ -256,7 +256,7 @@ class ContextStore:
 
     def _ready(self) -> bool:
         """Whether a first write was finished; before that another process may still be making the tables."""
-        return self._on_disk() and (self._local.generation() >= 2 or not self._local.path.exists())
+        return self._on_disk() and self._local.generation() != 1
 
     @contextmanager
     def _reading(self, user: str) -> Iterator[Collection | None]:

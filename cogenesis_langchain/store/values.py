@@ -20,6 +20,7 @@ from cogenesis_langchain.types import KnownValue
 
 _STRONGEST_FIRST = ("declared", "field", "entity", "phrase")
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS known_values (
     user TEXT NOT NULL, value TEXT NOT NULL, type TEXT NOT NULL, origin TEXT NOT NULL,
@@ -27,7 +28,9 @@ CREATE TABLE IF NOT EXISTS known_values (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, n INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES ('generation', 0);
+COMMIT;
 """
+_IS_MADE = "SELECT 1 FROM sqlite_master WHERE name = 'state'"
 
 
 class ValueBook(Protocol):
@@ -125,13 +128,15 @@ class LocalValues:
         if not self.path.exists():
             return []
         with sqlite_errors("reading the known values"), closing(_open(self.path)) as db:
+            if not db.execute(_IS_MADE).fetchone():
+                return []  # another process is making the file
             return db.execute(sql, given).fetchall()
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """A transaction; the file is made if it is missing."""
         with sqlite_errors("writing the known values"), closing(_open(self.path)) as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+            if not db.execute(_IS_MADE).fetchone():
                 db.executescript(_SCHEMA)
                 self.path.chmod(0o600)
             with db:

@@ -265,11 +265,16 @@ def test_values_of_the_items_form_are_kept(store: ContextStore) -> None:
 
 
 def test_lost_values_are_not_taken_for_none(store: ContextStore, tmp_path: Path) -> None:
-    """Texts without their file of known values are an error, not an empty list."""
+    """Texts without their file of known values, or with an empty one, are an error, not an empty list."""
     store.add("ada", ADA, values_of=fields)
-    (tmp_path / "context" / "values.sqlite3").unlink()
+    path = tmp_path / "context" / "values.sqlite3"
+    path.unlink()
     with pytest.raises(StoreError, match=r"values\.sqlite3"):
         store.values("ada")
+    path.touch()
+    with pytest.raises(StoreError, match=r"values\.sqlite3"):
+        store.values("ada")
+    assert len(store.list("ada")) == 4, "the texts can still be exported by hand"
 
 
 @pytest.mark.parametrize("name", ["values.sqlite3", "chroma.sqlite3"])
