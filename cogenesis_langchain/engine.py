@@ -39,12 +39,15 @@ class Engine:
         self.config = config
         self.vault = Vault()
         self._rooms = dict(rooms)
+        self._shares: Engine | None = None
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"Engine(rooms built: {', '.join(sorted(self._rooms)) or 'none'})"
 
     def _room(self, name: str, build: Callable[[], T]) -> T:
+        if self._shares is not None and name not in self._rooms:
+            return self._shares._room(name, build)
         with self._lock:
             if name not in self._rooms:
                 self._rooms[name] = build()
@@ -53,12 +56,16 @@ class Engine:
 
     def built(self, name: str) -> bool:
         """Whether a room exists already (nothing is built by asking)."""
-        return name in self._rooms
+        return name in self._rooms or (self._shares is not None and self._shares.built(name))
 
     def with_store(self, store: ContextSource) -> Engine:
-        """A twin that shares every room but the store: `explain --jsonl` holds the context in memory."""
-        rooms = {name: room for name, room in self._rooms.items() if name != "store"}
-        return Engine(self.config, store=store, **rooms)
+        """A twin that shares every room but the store: `explain --jsonl` holds the context in memory.
+
+        What the twin is first to need is built for both, so that many twins load one local model.
+        """
+        twin = Engine(self.config, store=store)
+        twin._shares = self
+        return twin
 
     @cached_property
     def policy(self) -> Policy:

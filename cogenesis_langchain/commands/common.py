@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,17 +62,17 @@ def print_json(value: Any) -> None:
 
 def read_text(text: str) -> str:
     """The argument itself, or stdin for `-`. Raises InputError for bytes that are no UTF-8."""
-    if text != "-":
-        return text
+    source = "the text" if text != "-" else "stdin"
     try:
-        return sys.stdin.buffer.read().decode("utf-8")
+        # An argument's undecodable bytes arrive as surrogates; this gives the bytes back.
+        data = sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"stdin is no UTF-8 text (byte {error.start}); convert it first") from None
+        raise InputError(f"{source} is no UTF-8 text (byte {error.start}); convert it first") from None
 
 
 def write_file(path: Path, text: str) -> None:
     """Writes beside and renames, so that a full disk or Ctrl-C leaves no half file. Owner-only."""
-    import os
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
@@ -88,7 +89,11 @@ def write_file(path: Path, text: str) -> None:
 
 def report(error: CoGenesisError | OSError, *, as_json: bool) -> int:
     """Prints an error for people or machines; returns the exit code."""
-    message = str(error) if isinstance(error, CoGenesisError) else f"{error.strerror or error}"
+    if isinstance(error, CoGenesisError):
+        message = str(error)
+    else:
+        message = ": ".join(filter(None, [error.filename and str(error.filename), error.strerror]))
+        message = message or type(error).__name__
     if as_json:
         print_json({"error": {"type": type(error).__name__, "message": message}})
     else:

@@ -31,7 +31,7 @@ class Finding:
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check models, file permissions, tracing, trusted endpoints and disk. Exit code 1 if something is broken."""
+    """Check models, permissions, tracing, trusted endpoints and disk. Exit code 1 if something is broken."""
     findings = list(examine(config))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -117,7 +117,7 @@ def _tracing() -> Iterator[Finding]:
         yield Finding(
             "tracing",
             "note",
-            f"{', '.join(on)} is on: the router's own runs trace handles only, your other steps trace their text",
+            f"{', '.join(on)} is on: the router traces handles only, your other steps trace their text",
             f"unset {' '.join(on)}",
         )
     else:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from cogenesis_langchain.commands.common import (
     read_text,
 )
 from cogenesis_langchain.commands.running import record
-from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.errors import CoGenesisError, InputError
 from cogenesis_langchain.types import CONTEXT_TYPES, ContextItem
 
 _KEPT = ("route", "level", "reasons", "spans", "outbound")
@@ -60,9 +60,10 @@ def explain(
         return
     if text is None or not user:
         raise InputError("explain needs TEXT and --user, or --jsonl IN --out OUT")
+    instruction = read_text(text)
     engine = load_engine(config)
     try:
-        found = _dry_run(engine, read_text(text), RouterContext(user_id=user, **options))
+        found = _dry_run(engine, instruction, RouterContext(user_id=user, **options))
     finally:
         engine.close()
     if as_json:
@@ -100,20 +101,15 @@ def _many(engine: Any, source: Path, target: Path, options: dict[str, Any]) -> N
     """One dry run per line; the output appears whole or, after an error or Ctrl-C, not at all."""
     from rich.progress import track
 
-    from cogenesis_langchain.state import RouterContext
-    from cogenesis_langchain.store import MemoryStore
-
-    requests = list(_requests(source))
     part = target.with_name(target.name + ".part")
     try:
-        with os.fdopen(
-            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            for number, request in enumerate(track(requests, description="explaining", console=err)):
-                store = MemoryStore(request["context"], engine.embedder, values_of=engine.values_of)
-                context = RouterContext(user_id=f"line-{number}", **options)
-                found = _dry_run(engine.with_store(store), request["instruction"], context)
-                line = {"id": request["id"], **{name: found[name] for name in _KEPT}}
+        requests = list(_requests(source))
+        with _private_file(part) as file:
+            for number, request in track(requests, description="explaining", console=err):
+                try:
+                    line = _one(engine, request, number, options)
+                except CoGenesisError as error:
+                    raise type(error)(f"{source}, line {number}: {error}") from None
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -123,27 +119,59 @@ def _many(engine: Any, source: Path, target: Path, options: dict[str, Any]) -> N
         engine.close()
 
 
-def _requests(source: Path) -> Iterator[dict[str, Any]]:
-    """Lines as {"id", "instruction", "context": [ContextItem]}. InputError names the line, never its text."""
+def _one(engine: Any, request: dict[str, Any], number: int, options: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one line, from a store that holds its context and nothing else."""
+    from cogenesis_langchain.state import RouterContext
+    from cogenesis_langchain.store import MemoryStore
+
+    store = MemoryStore(request["context"], engine.embedder, values_of=engine.values_of)
+    context = RouterContext(user_id=f"line-{number}", **options)
+    found = _dry_run(engine.with_store(store), request["instruction"], context)
+    return {"id": request["id"], **{name: found[name] for name in _KEPT}}
+
+
+def _private_file(path: Path) -> IO[str]:
+    """Opens a new file that only its owner can read. InputError where that is impossible."""
     try:
-        lines = source.read_bytes().decode("utf-8").splitlines()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot write there: {error.strerror}") from None
+    return os.fdopen(handle, "w", encoding="utf-8")
+
+
+def _requests(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, {"id", "instruction", "context": [ContextItem]}). InputError names the line, never its text."""
+    try:
+        data = source.read_bytes()
+        lines = data.decode("utf-8").split("\n")  # splitlines() would also cut at what JSON may hold
     except UnicodeDecodeError as error:
-        raise InputError(f"{source}: no UTF-8 text (byte {error.start}); convert it first") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{source}, line {line}: no UTF-8 text (byte {error.start}); convert it") from None
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            instruction = row["instruction"]
-            items = [ContextItem(item["type"], item["text"]) for item in row.get("context", [])]
-            good = isinstance(instruction, str) and all(
-                item.type in CONTEXT_TYPES and isinstance(item.text, str) for item in items
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            good = False
-        if not good:
+            request = _request(json.loads(line), number)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise InputError(
                 f'{source}, line {number}: needs {{"id", "instruction", "context": [{{"type", "text"}}]}} '
-                f"with type one of {', '.join(CONTEXT_TYPES)}"
-            )
-        yield {"id": row.get("id", number), "instruction": instruction, "context": items}
+                f"with a text to write and types from {', '.join(CONTEXT_TYPES)}"
+            ) from None
+        yield number, request
+
+
+def _request(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """A checked line. Raises ValueError and its like where something is missing or of another type."""
+    instruction = row["instruction"]
+    items = [ContextItem(item["type"], item["text"]) for item in row.get("context") or []]
+    texts = [instruction, *(item.text for item in items)]
+    if not all(isinstance(text, str) for text in texts) or not instruction.strip():
+        raise ValueError
+    if any(item.type not in CONTEXT_TYPES for item in items):
+        raise ValueError
+    name = row.get("id", number)
+    # Half a surrogate pair, which JSON escapes can spell, is a ValueError.
+    "".join([*texts, json.dumps(name, ensure_ascii=False)]).encode()
+    return {"id": name, "instruction": instruction, "context": items}

@@ -22,10 +22,12 @@ from cogenesis_langchain.commands import (
 from cogenesis_langchain.commands.common import err, report
 from cogenesis_langchain.errors import CoGenesisError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="cogenesis",
     help="Write as yourself with a large cloud model that never learns who you are.\n\n"
-    "Start with `cogenesis demo`. Then: `cogenesis models pull`, `cogenesis context add --user me mails.mbox`, "
+    "Start with `cogenesis demo`. Then `cogenesis context add --user me mails.mbox`, "
     "`cogenesis explain --user me TEXT` (contacts no cloud), `cogenesis write --user me TEXT`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables would print the user's text
@@ -61,17 +63,21 @@ def _root(
 
 
 def main() -> None:
-    """Runs the command; errors become one line and an exit code (2 input, 3 model, 4 store, 6 gate, 7 cloud)."""
+    """Runs the command. An error is one line and an exit code.
+
+    2 input or policy, 3 local model, 4 store, 5 receipts, 6 gate or blocked, 7 cloud, 130 Ctrl-C, else 1.
+    """
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            err.print("\nstopped; nothing further is sent or written", style="yellow")
+        raise
     except (CoGenesisError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # `cogenesis ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         sys.exit(report(error, as_json="--json" in sys.argv))
-    except KeyboardInterrupt:
-        err.print("\nstopped; nothing further is sent or written", style="yellow")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -68,12 +68,13 @@ def write(
     """
     from cogenesis_langchain.state import RouterContext
 
+    instruction = read_text(text)
     engine = load_engine(config)
     router = router_for(engine)
     screen = _Screen(stream=not (as_json or no_stream))
     try:
         context = RouterContext(user_id=user, route=route, level=level, label=label)
-        found = record(run(router, read_text(text), context, screen))
+        found = record(run(router, instruction, context, screen))
     finally:
         screen.close()
         engine.close()
@@ -84,7 +85,7 @@ def write(
         sys.stdout.flush()
         for warning in found["warnings"]:
             err.print(f"note: {warning}", style="yellow", markup=False)
-        sent = len(found["receipts"])
+        sent = sum(receipt["status"] not in ("failed", "refused") for receipt in found["receipts"])
         err.print(f"route {found['route']}; {sent} request(s) left; see `cogenesis receipts`", style="dim")
     if found["route"] == "block":
         raise typer.Exit(6)
