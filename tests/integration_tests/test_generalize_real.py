@@ -1,0 +1,86 @@
+"""Kind and topic with the real models: accurate enough, repeatable, and quiet to the detector."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cogenesis_langchain import models
+from cogenesis_langchain.chat_templates import template
+from cogenesis_langchain.closed_lists import shipped
+from cogenesis_langchain.detect import Detector, Tier
+from cogenesis_langchain.embed import Embedder
+from cogenesis_langchain.errors import ModelMissingError
+from cogenesis_langchain.generalize import generalize, shortlist, task_sentence
+from cogenesis_langchain.types import GenericTask, Level
+from cogenesis_langchain.writer import LlamaCppWriter
+
+pytestmark = pytest.mark.integration
+
+LABELLED = Path(__file__).parents[1] / "data" / "labelled_instructions.jsonl"
+WRITER = "qwen2.5-coder-1.5b-instruct"
+EVERY = 1 if os.environ.get("COGENESIS_TEST_ALL_LABELS") else 6
+
+
+def _file(name: str) -> Path:
+    """The verified model; pulled where it is missing."""
+    try:
+        return models.locate(name)
+    except ModelMissingError:
+        models.pull([name])
+        return models.locate(name)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    """The real embedder."""
+    return Embedder(_file(models.EMBEDDER))
+
+
+@pytest.fixture(scope="module")
+def writer() -> Iterator[LlamaCppWriter]:
+    """The default local model."""
+    with LlamaCppWriter(_file(WRITER), template("chatml"), n_ctx=2048) as made:
+        yield made
+
+
+def _rows() -> list[dict[str, list[str]]]:
+    return [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
+
+
+def _share(hits: list[bool]) -> float:
+    return sum(hits) / len(hits)
+
+
+def test_shortlists_hold_an_accepted_name(embedder: Embedder) -> None:
+    """Without the model, the likeliest kind and topic are right for at least four in five."""
+    found = [(row, shortlist(str(row["instruction"]), shipped(), embedder)) for row in _rows()]
+    assert _share([kinds[0].name in row["kinds"] for row, (kinds, _) in found]) >= 0.8
+    assert _share([topics[0].name in row["topics"] for row, (_, topics) in found]) >= 0.8
+
+
+def test_choices_are_accurate_and_repeatable(embedder: Embedder, writer: LlamaCppWriter) -> None:
+    """With the model, three in four or more are right, and asking again changes nothing."""
+    rows = _rows()[::EVERY]
+    lists = shipped()
+    tasks = [generalize(str(row["instruction"]), lists, embedder, writer) for row in rows]
+    assert _share([task.kind in row["kinds"] for task, row in zip(tasks, rows, strict=True)]) >= 0.75
+    assert _share([task.topic in row["topics"] for task, row in zip(tasks, rows, strict=True)]) >= 0.75
+    again = [generalize(str(row["instruction"]), lists, embedder, writer) for row in reversed(rows[:6])]
+    assert again == tasks[:6][::-1]
+
+
+@pytest.mark.parametrize("tier", ["balanced", "thorough"])
+def test_no_sentence_of_the_lists_looks_private(tier: Tier) -> None:
+    """The gate must never stop our own words: every kind, and every topic with a few kinds, is quiet."""
+    lists, detector = shipped(), Detector(tier)
+    kinds = list(lists.kinds)
+    tasks = [GenericTask(kind, None) for kind in kinds]
+    for i, topic in enumerate(lists.topics):
+        tasks += [GenericTask(kinds[(5 * i + j) % len(kinds)], topic) for j in range(4)]
+    sentences = [task_sentence(task, Level.TOPIC).text for task in tasks]
+    assert [sentence for sentence in sentences if detector.detect(sentence)] == []
