@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cogenesis_langchain.writer_parts import Prompt, Role
 
-__all__ = ["GenericTask", "Vocabulary", "generalize", "shortlist", "task_sentence", "veto"]
+__all__ = ["GenericTask", "Vocabulary", "generalize", "shortlist", "task_sentence", "veto", "warm"]
 
 PROMPT = "kind_topic.v1.txt"
 MAX_KINDS = 8
@@ -45,6 +45,14 @@ class Chooses(Protocol):
 
     def choose(self, prompt: Prompt, options: Sequence[str], *, scope: str = "") -> str:
         """One of `options`."""
+        ...
+
+
+class Warms(Protocol):
+    """The part of `writer.Writer` that `warm` needs."""
+
+    def warm(self, prompt: Prompt, *, scope: str) -> None:
+        """Reads all but the last part and keeps that state."""
         ...
 
 
@@ -75,6 +83,15 @@ def generalize(instruction: str, vocabulary: Vocabulary, embedder: Embeds, write
     if chosen not in pairs:
         raise WriterError("the local model left the closed lists; use a writer that keeps to a grammar")
     return pairs[chosen]
+
+
+def warm(vocabulary: Vocabulary, embedder: Embeds, writer: Warms) -> None:
+    """Embeds the lists and reads the frame, so that the first request does not wait for them.
+
+    Takes a few seconds, and never touches anybody's text.
+    """
+    vocabulary.vectors(embedder)
+    writer.warm(_ask("", (), ()), scope="")
 
 
 def shortlist(text: str, vocabulary: Vocabulary, embedder: Embeds) -> tuple[list[Entry], list[Entry]]:

@@ -21,6 +21,7 @@ from cogenesis_langchain.generalize import (
     shortlist,
     task_sentence,
     veto,
+    warm,
 )
 from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.testing import FakeEmbedder, FakeWriter
@@ -101,6 +102,18 @@ def test_the_model_sees_a_frame_and_one_last_part(open_lists: None) -> None:
     assert [turn.role for turn in first] == ["system", *["user", "assistant"] * 2, "user"]
     assert len(first[-1].parts) == 1
     assert texts[0] in first[-1].parts[0]
+
+
+def test_warming_reads_the_frame_that_requests_share(open_lists: None) -> None:
+    """What is read ahead is the same for every request and comes from nobody."""
+    asked, warmed = ScriptedWriter(), FakeWriter()
+    warm(shipped(), FakeEmbedder(), warmed)
+    generalize("a poem about cats", shipped(), FakeEmbedder(), asked)
+    ((scope, text),) = warmed.warmed
+    assert scope == ""
+    frame = "\n".join(part for turn in asked.asked[0][0][:-1] for part in turn.parts)
+    assert text.startswith(frame)
+    assert "cats" not in text
 
 
 def test_options_are_bounded_and_none_may_fit(open_lists: None) -> None:
