@@ -54,7 +54,7 @@ def writing_prompt(
             "shorten it, or raise models.local.n_ctx"
         )
     left = budget_tokens - fixed
-    parts = []
+    parts: dict[str, str] = {}
     for name, items, share in (
         ("profile", profile, 1 / 2),
         ("writings", writings, 2 / 3),
@@ -63,10 +63,12 @@ def writing_prompt(
         separator = "\n---\n" if name == "writings" else "\n"
         part = _section(frames[name], items, separator, int(left * share), count)
         left -= count(part)
-        parts.append(part)
+        parts[name] = part
     last = frames["sketch"].replace("{text}", sketch) if sketch else frames["plain"]
-    user = (*(part for part in parts if part), request, last)
-    return Turn("system", (frames["system"],)), Turn("user", user)
+    # Past texts stand with the system's words, as examples. In the person's own turn, small models copy them.
+    system = tuple(part for part in (frames["system"], parts["profile"], parts["writings"]) if part)
+    user = tuple(part for part in (parts["other"], request, last) if part)
+    return Turn("system", system), Turn("user", user)
 
 
 def _section(frame: str, items: Iterable[str], separator: str, room: int, count: Count) -> str:

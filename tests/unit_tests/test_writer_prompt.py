@@ -42,6 +42,7 @@ def test_only_the_last_part_depends_on_the_sketch() -> None:
     assert empty[-1] == without[-1]
     assert "1. Greet\n2. Say when" in with_sketch[-1]
     assert "outline" not in without[-1]
+    assert "outline" in with_sketch[-1]
 
 
 def test_stable_context_comes_before_the_request() -> None:
@@ -64,7 +65,7 @@ def test_slots_in_the_text_stay_text() -> None:
 @given(st.integers(0, 900))
 def test_everything_before_the_sketch_fits_the_budget(budget: int) -> None:
     """Context is clipped to the budget; what cannot fit at all is an InputError that names the numbers."""
-    if budget < 141:  # frame, request and template
+    if budget < 99:  # frame, request and template
         with pytest.raises(InputError, match=rf"room for {budget};.*n_ctx"):
             make("1. Greet", budget)
         return
@@ -82,7 +83,7 @@ def test_one_long_writing_does_not_keep_out_the_others() -> None:
 
 def test_a_long_instruction_is_never_shortened() -> None:
     """The error says how long the request is; its words are not in it."""
-    with pytest.raises(InputError, match="takes 51") as caught:
+    with pytest.raises(InputError, match="takes 50") as caught:
         make(None, 400, instruction="zebra " * 5000)
     assert "zebra" not in str(caught.value)
 
@@ -91,7 +92,7 @@ def test_empty_sections_leave_no_headings() -> None:
     """Without context there is only the request."""
     parts = flat(writing_prompt([], [], [""], "Write a poem", None, 400, words))
     assert len(parts) == 3
-    assert "About me" not in "".join(parts)
+    assert "About the person" not in "".join(parts)
 
 
 @given(st.text(max_size=300), st.integers(0, 40))
