@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from cogenesis_langchain import models
 from cogenesis_langchain.config import Config
-from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.errors import CoGenesisError, ConfigError
 from cogenesis_langchain.types import ContextItem, KnownValue, Policy
 from cogenesis_langchain.vault import Vault
 
@@ -40,6 +42,8 @@ class Engine:
         self.vault = Vault()
         self._rooms = dict(rooms)
         self._shares: Engine | None = None
+        self.runs: WeakSet[threading.Event] = WeakSet()
+        """The stop signs of the runs that are under way."""
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -178,6 +182,35 @@ class Engine:
 
         yield from profile_values(item)
         yield from self.detector.extract_values(item)
+
+    def stop(self) -> None:
+        """Ends every text that is being written, within a token. For signal handlers and shutdowns."""
+        for cancel in list(self.runs):
+            cancel.set()
+
+    def warm(self) -> None:
+        """Loads what the first request would wait for: models, pipeline, the cloud's client. Sends nothing.
+
+        Raises what the rooms raise where a model is missing or broken.
+        """
+        from cogenesis_langchain.generalize import warm
+
+        self.detector.warm()
+        self.writer.load()
+        if self.has_cloud:
+            warm(self.vocabulary, self.embedder, self.writer)
+            self.cloud.warm()
+
+    def warm_in_background(self) -> threading.Thread:
+        """`warm` in a thread; what fails there fails again, and is reported, at the first request."""
+
+        def quietly() -> None:
+            with contextlib.suppress(CoGenesisError, OSError):
+                self.warm()
+
+        thread = threading.Thread(target=quietly, daemon=True, name="cogenesis-warm-up")
+        thread.start()
+        return thread
 
     def close(self) -> None:
         """Frees the local model; the engine builds it again if it is asked."""

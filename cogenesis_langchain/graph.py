@@ -220,7 +220,10 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         user = cast(str, resolved.user_id)
         scope = (user, thread)
         kept = bool(configurable.get("thread_id") or resolved.thread)
-        resolved = replace(resolved, thread=thread, started=time.perf_counter(), cancel=threading.Event())
+        resolved = replace(
+            resolved, thread=thread, started=time.perf_counter(), cancel=(cancel := threading.Event())
+        )
+        self.engine.runs.add(cancel)
         if not (given is None or isinstance(given, Command)):
             given = {"messages": self._intern(given, scope)}
         return _Run(given, config, resolved, scope, kept)

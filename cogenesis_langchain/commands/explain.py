@@ -145,8 +145,8 @@ def _requests(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         data = source.read_bytes()
         lines = data.decode("utf-8").split("\n")  # splitlines() would also cut at what JSON may hold
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{source}, line {line}: no UTF-8 text (byte {error.start}); convert it") from None
+        at = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{source}, line {at}: no UTF-8 text (byte {error.start}); convert it") from None
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):

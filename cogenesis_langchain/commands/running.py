@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cogenesis_langchain.commands.common import err
@@ -71,6 +75,29 @@ class Listener:
 
 def run(router: Any, instruction: str, context: Any, listener: Listener) -> dict[str, Any]:
     """One request through the router, told to `listener` as it happens; returns the final state."""
+    with _stopping_at_once(router.engine):
+        return _run(router, instruction, context, listener)
+
+
+@contextmanager
+def _stopping_at_once(engine: Any) -> Iterator[None]:
+    """Ctrl-C ends the local model's loop too: LangGraph waits for the node, which runs in another thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_signal: Any) -> None:
+        engine.stop()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(router: Any, instruction: str, context: Any, listener: Listener) -> dict[str, Any]:
     from langchain_core.messages import AIMessageChunk
     from langgraph.types import Command
 

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,8 +43,8 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "", "demo", "write", "explain", "context", "context add", "context list", "context values",
-    "context export", "context purge", "models", "models list", "models pull", "models verify", "receipts", "policy",
-    "policy check", "policy schema", "doctor", "bench", "bench write",
+    "context export", "context purge", "models", "models list", "models pull", "models verify", "receipts",
+    "policy", "policy check", "policy schema", "doctor", "bench", "bench write",
 )  # fmt: skip
 FIELDS = {
     "route", "level", "reasons", "spans", "outbound", "sketch", "text", "timings", "receipts", "warnings",
@@ -337,6 +339,44 @@ def test_ctrl_c_in_mid_stream_exits_130(cogenesis: Run, fakes: Engine) -> None:
     assert done.out.startswith("Here it is:")
     assert "stopped" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_real_ctrl_c_stops_the_writer_at_once(tmp_path: Path) -> None:
+    """SIGINT while the text streams: the process is gone within seconds, not when the text is finished."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from cogenesis_langchain.commands import main, write\n"
+        "from cogenesis_langchain.config import load\n"
+        "from cogenesis_langchain.engine import Engine\n"
+        "from cogenesis_langchain.store import MemoryStore\n"
+        "from cogenesis_langchain.testing import *\n"
+        "store = MemoryStore(canary_context(), user='dana')\n"
+        "config = load({'version': 1, 'store': {'path': sys.argv.pop(1)}})\n"
+        "writer = FakeWriter(delay_s=0.5)\n"
+        "rooms = {'embedder': FakeEmbedder(), 'detector': FakeDetector(), 'store': store, 'writer': writer}\n"
+        "engine = Engine(config, **rooms)\n"
+        "write.load_engine = lambda config: engine\n"
+        "main.main()\n"
+    )
+    asked = "please write " * 100  # 100 seconds of writing
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), "write", asked, "--user", USER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.read(4)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        rest, errors = process.communicate(timeout=60)
+    assert (first, process.returncode) == (b"Here", 130), errors
+    assert time.monotonic() - begun < 10
+    assert b"Traceback" not in errors
+    assert b"stopped" in errors
+    assert len(rest) < 200
 
 
 # --- explain ---------------------------------------------------------------------------------------
