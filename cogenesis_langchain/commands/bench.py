@@ -100,15 +100,20 @@ class _Tap:
     def __init__(self, writer: LlamaCppWriter) -> None:
         self._writer = writer
         self.prompt: Prompt = ()
+        self.tokens_per_s = 0.0
         self.max_tokens = 1
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
 
     def write(self, prompt: Prompt, **settings: Any) -> Iterator[str]:
-        """As the writer's, shortened to `max_tokens`."""
-        self.prompt = prompt
-        return self._writer.write(prompt, **(settings | {"max_tokens": self.max_tokens}))
+        """As the writer's, shortened to `max_tokens`; what the reader does between two tokens counts."""
+        self.prompt, times = prompt, []
+        for piece in self._writer.write(prompt, **(settings | {"max_tokens": self.max_tokens})):
+            times.append(time.perf_counter())
+            yield piece
+        if len(times) > 1:
+            self.tokens_per_s = (len(times) - 1) / (times[-1] - times[0])
 
 
 class _Bench:
@@ -204,7 +209,8 @@ class _Bench:
         self._say("decoding, through the graph and bare, by turns")
         tap.max_tokens, bare, whole = self._tokens, [], []
         for _ in range(self._rounds):
-            whole.append(self._run(engine, route=Route.LOCAL)["tokens_per_s"])
+            self._run(engine, route=Route.LOCAL)
+            whole.append(tap.tokens_per_s)
             loop = tap.bare_loop(tap.prompt, self._tokens)
             next(loop)
             bare.append(self._tokens / _seconds(partial(deque, loop, maxlen=0)))
