@@ -26,7 +26,7 @@ from cogenesis_langchain.errors import ModelError
 LOOPBACK = "127.0.0.1"
 STOP_S = 6.0
 _SIGILL = 4
-_KEPT = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE")
+_KEPT = ("HOME", "LANG", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE", "GOMP_SPINCOUNT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,7 @@ def _engine(
 ) -> _Engine:
     # Keys travel in the environment: a command line is readable by everybody on the machine.
     kept = {one: os.environ[one] for one in _KEPT if one in os.environ}
+    kept.setdefault("GOMP_SPINCOUNT", "1000")  # it shares the cores with the local model: see writer_llama
     common = ("--model", str(path), "--host", LOOPBACK, "--port", str(port))
     if program is None:
         options: tuple[str, ...] = ("--model_alias", name, "--n_ctx", str(n_ctx), "--n_threads", str(threads))

@@ -41,6 +41,7 @@ class Engine:
         self.config = config
         self.vault = Vault()
         self._rooms = dict(rooms)
+        self._matchers: dict[str, tuple[tuple[KnownValue, ...], KnownValues | None]] = {}
         self._shares: Engine | None = None
         self.runs: WeakSet[threading.Event] = WeakSet()
         """The stop signs of the runs that are under way."""
@@ -102,7 +103,8 @@ class Engine:
         from cogenesis_langchain.store import ContextStore
 
         return self._room(
-            "store", lambda: ContextStore(self.data_dir, self.embedder, server=self.config.store.server)
+            "store",
+            lambda: ContextStore(self.data_dir, lambda: self.embedder, server=self.config.store.server),
         )
 
     @property
@@ -174,7 +176,12 @@ class Engine:
         settings = self.config.privacy.known_values
         stored = [KnownValue(v.value, v.type, v.origin) for v in self.store.values(user) if v.enabled]
         stored += [KnownValue(value, "DECLARED", "declared") for value in settings.add]
-        return KnownValues([*stored, *extra], min_length=settings.min_length, ignore=settings.ignore)
+        values = (*stored, *extra)
+        before, matcher = self._matchers.get(user, ((), None))
+        if matcher is None or before != values:
+            matcher = KnownValues(values, min_length=settings.min_length, ignore=settings.ignore)
+            self._matchers[user] = values, matcher
+        return matcher
 
     def values_of(self, item: ContextItem) -> Iterable[KnownValue]:
         """Known values that one context item brings: its structured fields, and what the detector finds."""
@@ -208,7 +215,7 @@ class Engine:
             with contextlib.suppress(CoGenesisError, OSError):
                 self.warm()
 
-        thread = threading.Thread(target=quietly, daemon=True, name="cogenesis-warm-up")
+        thread = threading.Thread(target=quietly, name="cogenesis-warm-up")  # no daemon: C++ runs in it
         thread.start()
         return thread
 

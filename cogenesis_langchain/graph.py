@@ -146,18 +146,31 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> Any:
         """Runs one request (a string, messages, a prompt value, a state) and returns the final state."""
-        return super().invoke(input, config, context=context, **kwargs)
+        run = self._start(input, config, context)
+        try:
+            found = super().invoke(run.input, run.config, context=run.context, **kwargs)
+            return reveal(found, self.engine.vault, run.scope)
+        finally:
+            self._end(run)
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> Any:
         """The async twin of `invoke`."""
-        return await super().ainvoke(input, config, context=context, **kwargs)
+        run = await asyncio.to_thread(self._start, input, config, context)
+        try:
+            found = await super().ainvoke(run.input, run.config, context=run.context, **kwargs)
+            return reveal(found, self.engine.vault, run.scope)
+        finally:
+            self._end(run)
 
     def stream(
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         """Like every compiled graph's `stream`; in every mode the texts are readable again."""
+        if _inside(context):
+            yield from super().stream(input, config, context=context, **kwargs)
+            return
         run = self._start(input, config, context)
         try:
             for chunk in super().stream(run.input, run.config, context=run.context, **kwargs):
@@ -169,6 +182,10 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """The async twin of `stream`. Cancelling it stops the local model within a token."""
+        if _inside(context):
+            async for chunk in super().astream(input, config, context=context, **kwargs):
+                yield chunk
+            return
         run = await asyncio.to_thread(self._start, input, config, context)
         try:
             async for chunk in super().astream(run.input, run.config, context=run.context, **kwargs):
@@ -216,10 +233,10 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         if context is None:
             context = getattr(configurable.get(_PARENT_RUNTIME), "context", None)
         resolved = resolve_context(context, self.defaults)
-        thread = str(configurable.get("thread_id") or resolved.thread or uuid.uuid4())
+        thread = str(configurable.get("thread_id") or uuid.uuid4())
         user = cast(str, resolved.user_id)
         scope = (user, thread)
-        kept = bool(configurable.get("thread_id") or resolved.thread)
+        kept = bool(configurable.get("thread_id"))
         resolved = replace(
             resolved, thread=thread, started=time.perf_counter(), cancel=(cancel := threading.Event())
         )
@@ -246,6 +263,11 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
             run.context.cancel.set()
         if not run.kept:
             self.engine.vault.end(run.scope)
+
+
+def _inside(context: Any) -> bool:
+    """Whether the call comes from one of the doors above, which has interned and will restore."""
+    return isinstance(context, RouterContext) and context.cancel is not None
 
 
 @dataclass(frozen=True)

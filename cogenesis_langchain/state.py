@@ -17,7 +17,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from cogenesis_langchain.errors import InputError
-from cogenesis_langchain.types import Level, Route
+from cogenesis_langchain.types import Level, Route, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +53,37 @@ class RouterContext:
         return f"RouterContext(user_id={user}, route={self.route}, level={self.level})"
 
 
-def resolve_context(given: Any, default: RouterContext) -> RouterContext:
-    """The run's context: `given` (ours, a mapping, or a parent graph's own object), else `default`.
+_FROM_CALLERS = ("user_id", "route", "level", "label", "tags", "dry_run")
+"""What is read from a context object that is not ours."""
 
-    Raises InputError where no user id can be found: it is never guessed from message text.
+
+def resolve_context(given: Any, default: RouterContext) -> RouterContext:
+    """The run's context: `given` (ours, a mapping, a parent graph's own object, None) over `default`.
+
+    The user of the run wins over the one named at construction; of two routes or levels the more private
+    one holds. Raises InputError where no user id can be found: it is never guessed from message text.
     """
-    if isinstance(given, RouterContext):
-        if given.user_id:
-            return given
-        found: dict[str, Any] = {name: getattr(given, name) for name in given.__slots__}
-    elif isinstance(given, Mapping):
-        found = {name: given[name] for name in RouterContext.__slots__ if name in given}
+    if isinstance(given, Mapping):
+        found = {name: given[name] for name in _FROM_CALLERS if name in given}
     else:
-        found = {name: getattr(given, name) for name in RouterContext.__slots__ if hasattr(given, name)}
-    user_id = found.pop("user_id", None) or default.user_id
+        found = {name: getattr(given, name) for name in _FROM_CALLERS if hasattr(given, name)}
+    wish = RouterContext(**found)
+    user_id = wish.user_id or default.user_id
     if not user_id:
         raise InputError(
             "no user: pass context=RouterContext(user_id=...) to the call, "
             "or create_privacy_router(config, user_id=...)"
         )
-    base = {name: getattr(default, name) for name in RouterContext.__slots__}
-    return RouterContext(**(base | {k: v for k, v in found.items() if v} | {"user_id": str(user_id)}))
+    routes = [Route(route) for route in (wish.route, default.route) if route]
+    levels = [Level(level) for level in (wish.level, default.level) if level]
+    return RouterContext(
+        user_id=str(user_id),
+        route=max(routes, key=lambda route: Step(route).rank, default=None),
+        level=max(levels, key=lambda level: Step(Route.SKETCH, level).rank, default=None),
+        label=wish.label or default.label,
+        tags=frozenset(wish.tags) | frozenset(default.tags),
+        dry_run=bool(wish.dry_run or default.dry_run),
+    )
 
 
 class RouterState(TypedDict, total=False):
