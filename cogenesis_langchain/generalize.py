@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
 from cogenesis_langchain.closed_lists import FALLBACK_KIND, Embeds, Entry, Vocabulary, shipped, spaced
 from cogenesis_langchain.errors import GateError, WriterError
+from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import GenericTask, Level, Route, Sendable, Step
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ READ_HEAD, READ_TAIL = 2000, 500  # characters that are searched for cues and em
 ASK_HEAD, ASK_TAIL = 230, 70  # characters the model reads, about 70 tokens
 OTHER = "something else"
 
-_ROLE = re.compile(r"^\[(system|user|assistant)\]\n", re.MULTILINE)
 _SLOT = re.compile(r"\{(request|kinds|topics)\}")
 
 
@@ -150,12 +148,9 @@ def _ask(request: str, kinds: Sequence[Entry], topics: Sequence[Entry]) -> Promp
     return (*(Turn(r, (text,)) for r, text in frame), Turn(role, (filled,)))
 
 
-@cache
 def _frame() -> tuple[tuple[Role, str], ...]:
-    text = files("cogenesis_langchain").joinpath("prompts", PROMPT).read_text(encoding="utf-8")
-    pieces = _ROLE.split(text)[1:]
     roles: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
-    return tuple((roles[role], body.strip()) for role, body in zip(pieces[::2], pieces[1::2], strict=True))
+    return tuple((roles[role], text) for role, text in sections(PROMPT))
 
 
 def _clip(text: str, head: int, tail: int) -> str:

@@ -35,6 +35,7 @@ from cogenesis_langchain.interning import intern_message
 from cogenesis_langchain.links import strip_links
 from cogenesis_langchain.permit import Permit
 from cogenesis_langchain.placeholders import StreamRestorer, hide, mask_messages
+from cogenesis_langchain.preamble import without_preamble
 from cogenesis_langchain.request import Request, Update, Warming, role_of, turns
 from cogenesis_langchain.sketch import parse_sketch, sketch_messages
 from cogenesis_langchain.state import RUN_FIELDS, RouterContext, RouterState
@@ -56,7 +57,7 @@ from cogenesis_langchain.types import (
 
 Run = Runtime[RouterContext]
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
-RECALL: dict[ContextType, int] = {"writing": 3, "device": 4, "note": 3}
+RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
 _EVERYTHING = frozenset(Route)
 NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
@@ -115,13 +116,14 @@ class Nodes:
                 update["warnings"] = [*state["warnings"], f"{error}; nothing is sent"]
         return update
 
-    def _recalled(self, request: Request) -> dict[str, list[str]]:
+    def _recalled(self, request: Request) -> dict[str, list[Any]]:
         store, query = self.engine.store, request.instruction()
-        found: dict[str, list[str]] = {"profile": [item.text for item in store.profile(request.user)]}
+        found: dict[str, list[Any]] = {"profile": [item.text for item in store.profile(request.user)]}
         for kind, k in RECALL.items():
             hits = store.search(request.user, query, k=k, types=(kind,))
             # By age, not by rank: an unchanged context then reads as the same tokens.
-            found[kind] = [item.text for item in sorted(hits, key=lambda item: (item.added, item.id))]
+            items = sorted(hits, key=lambda item: (item.added, item.id))
+            found[kind] = [(item.title, item.text) if kind == "writing" else item.text for item in items]
         return found
 
     def wants_task(self, state: RouterState, runtime: Run) -> bool:
@@ -349,33 +351,37 @@ class Nodes:
         """The final text by the local model, from sketch and private context, token by token."""
         request, timings = self._request(state, runtime), dict(state["timings"])
         local = self.engine.config.models.local
-        pieces = self.engine.writer.write(
+        tokens = self.engine.writer.write(
             request.prompt(Sketch(tuple(state["sketch"])).as_text() if state["sketch"] else None),
             scope=request.user,
             max_tokens=local.max_tokens,
             temperature=local.temperature,
             cancel=runtime.context.cancel,
         )
-        return self._emit(request, strip_links(pieces, request.supplied()), config, timings)
+        made: list[float] = []
+        pieces = strip_links(without_preamble(_stamped(tokens, made)), request.supplied())
+        update = self._emit(request, pieces, config, timings)
+        if len(made) > 1:  # counted where the model gives them: links and preambles are held back in between
+            timings["tokens_per_s"] = (len(made) - 1) / max(made[-1] - made[0], 1e-9)
+        return update
 
     def _emit(
         self, request: Request, pieces: Iterator[str], config: RunnableConfig, timings: dict[str, float]
     ) -> Update:
         """Streams `pieces` to whoever listens; the whole text goes into the vault."""
-        seen: list[float] = []
+        first: list[float] = []
 
         def timed() -> Iterator[str]:
             for piece in pieces:
-                seen.append(time.perf_counter())
+                if not first:
+                    first.append(time.perf_counter())
                 yield piece
 
         message_id = str(uuid.uuid4())
         prompt = str(request.state["messages"][-1].content)
         text = emit(timed(), handle=prompt, message_id=message_id, config=config)
-        if seen:
-            timings["first_token_ms"] = (seen[0] - request.context.started) * 1000
-        if len(seen) > 1:
-            timings["tokens_per_s"] = (len(seen) - 1) / max(seen[-1] - seen[0], 1e-9)
+        if first:
+            timings["first_token_ms"] = (first[0] - request.context.started) * 1000
         vault = self.engine.vault
         message = intern_message(AIMessage(content=text, id=message_id), vault, request.scope)
         return {"messages": [message], "text": vault.put(request.scope, text), "timings": timings}
@@ -401,6 +407,17 @@ def _clock(timings: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         timings[name] = timings.get(name, 0.0) + (time.perf_counter() - begun) * 1000
+
+
+def _stamped(pieces: Iterator[str], times: list[float]) -> Iterator[str]:
+    """`pieces`, with the moment of each in `times`; closes them when its reader stops."""
+    try:
+        for piece in pieces:
+            times.append(time.perf_counter())
+            yield piece
+    finally:
+        if close := getattr(pieces, "close", None):
+            close()
 
 
 def _caller(context: RouterContext) -> Step | None:

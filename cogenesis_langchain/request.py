@@ -53,10 +53,10 @@ class Request:
         """What the person wrote, whose links may stay."""
         return "\n".join(text_of(m) for m in self.messages() if isinstance(m, HumanMessage))
 
-    def recalled(self) -> dict[str, list[str]]:
-        """What `recall` read from the store: lists of texts under profile, writing, device, note."""
+    def recalled(self) -> dict[str, list[Any]]:
+        """What `recall` read: texts under profile, device and note; (title, text) under writing."""
         handle = self.state["context"]
-        found: dict[str, list[str]] = json.loads(self.engine.vault.get(self.scope, handle)) if handle else {}
+        found: dict[str, list[Any]] = json.loads(self.engine.vault.get(self.scope, handle)) if handle else {}
         return found
 
     def keep(self, value: Any) -> str:
@@ -81,7 +81,7 @@ class Request:
         local = self.engine.config.models.local
         return writing_prompt(
             profile=recalled.get("profile", []),
-            writings=recalled.get("writing", []),
+            writings=[(title, text) for title, text in recalled.get("writing", [])],
             other=[*recalled.get("device", []), *recalled.get("note", []), *earlier[-EARLIER_TURNS:]],
             instruction=asked,
             sketch=sketch,

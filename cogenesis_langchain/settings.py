@@ -158,7 +158,7 @@ class LocalModelConfig(Keyed):
     """Tokens of context window."""
     n_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     max_tokens: Annotated[int, Field(ge=16, le=100_000)] = 700
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.6
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from functools import cache
-from importlib.resources import files
 from typing import Literal
 
 from cogenesis_langchain.errors import SketchError
+from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import Sendable, Sketch
 
 PROMPT = "sketch.v1.txt"
@@ -25,7 +24,6 @@ MAX_POINT_CHARS = 200
 MAX_ANSWER_CHARS = 20_000  # an honest sketch has about 1,000; more is not read
 
 _SLOT = "{task}"
-_ROLE = re.compile(r"^\[(system|user)\]\n", re.MULTILINE)
 
 _WEB_PAGE = re.compile(r"<!doctype|<\s*(?:html|head|body|script|iframe)\b", re.IGNORECASE)
 _FENCED = re.compile(r"^[ \t]*(```|~~~)[^\n]*\n.*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
@@ -57,15 +55,9 @@ _BRACKETS = re.compile(r"\[([^\[\]]{0,200})\]")
 _EMPHASIS = re.compile(r"(?<!\w)[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}(?!\w)|`+|~~")
 
 
-@cache
 def _frame() -> tuple[tuple[Literal["system", "user"], str], ...]:
     """The prompt file as (role, text with at most one `{task}`) pairs."""
-    text = files("cogenesis_langchain").joinpath("prompts", PROMPT).read_text(encoding="utf-8")
-    pieces = _ROLE.split(text)[1:]
-    roles: list[tuple[Literal["system", "user"], str]] = []
-    for role, body in zip(pieces[::2], pieces[1::2], strict=True):
-        roles.append(("system" if role == "system" else "user", body.strip()))
-    return tuple(roles)
+    return tuple(("system" if role == "system" else "user", text) for role, text in sections(PROMPT))
 
 
 def frame_texts() -> tuple[str, ...]:

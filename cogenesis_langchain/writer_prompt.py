@@ -6,16 +6,15 @@ can read it while the cloud drafts, and need not read it again for the next requ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from importlib.resources import files
 
 from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.writer_parts import Prompt, Turn
 
 PROMPT_FILE = "write.v1.txt"
 TEMPLATE_ROOM = 48  # tokens that a chat template adds at most around two turns and before the answer
+EXAMPLE_ROOM = 16  # the same around the two turns of a past text
 LEAST = 40  # a piece of context with less room than this many tokens is left out
 CUT = " …"
 
@@ -24,18 +23,21 @@ Count = Callable[[str], int]
 
 def writing_prompt(
     profile: Sequence[str],
-    writings: Sequence[str],
+    writings: Sequence[tuple[str, str]],
     other: Sequence[str],
     instruction: str,
     sketch: str | None,
     budget_tokens: int,
     count: Count,
 ) -> Prompt:
-    """System turn and user turn; the last part of the user turn holds the sketch, or asks without one.
+    """A conversation in which the past texts are earlier answers; the last part holds the sketch, if any.
+
+    Small models take the voice of answers they seem to have given, and the shape of them too: described as
+    examples in one turn, they copied sentences or worked through the outline as headings.
 
     Args:
         profile: what the person says about themselves; half of the room for context at most.
-        writings: past texts, most relevant first; two thirds of what the profile leaves.
+        writings: (title, text) of past texts, most relevant last; two thirds of what the profile leaves.
         other: device records, notes, earlier turns, most relevant first; the rest.
         instruction: the request, never shortened.
         sketch: the outline as text; None and "" mean there is none.
@@ -45,8 +47,8 @@ def writing_prompt(
     Raises:
         InputError: the instruction alone does not fit; the message names both numbers.
     """
-    frames = _frames()
-    request = frames["instruction"].replace("{text}", instruction)
+    frames = dict(sections(PROMPT_FILE))
+    request = frames["instruction"].replace("{text}", instruction) + "\n\n"
     fixed = count(frames["system"]) + count(request) + TEMPLATE_ROOM
     if fixed > budget_tokens:
         raise InputError(
@@ -54,35 +56,41 @@ def writing_prompt(
             "shorten it, or raise models.local.n_ctx"
         )
     left = budget_tokens - fixed
-    parts: dict[str, str] = {}
-    for name, items, share in (
-        ("profile", profile, 1 / 2),
-        ("writings", writings, 2 / 3),
-        ("other", other, 1),
-    ):
-        separator = "\n---\n" if name == "writings" else "\n"
-        part = _section(frames[name], items, separator, int(left * share), count)
-        left -= count(part)
-        parts[name] = part
+    about = _section("\n\n" + frames["profile"], profile, left // 2, count)
+    left -= count(about)
+    examples, used = _examples(frames, writings, left * 2 // 3, count)
+    notes = _section(frames["other"] + "\n\n", other, left - used, count)
     last = frames["sketch"].replace("{text}", sketch) if sketch else frames["plain"]
-    # Past texts stand with the system's words, as examples. In the person's own turn, small models copy them.
-    system = tuple(part for part in (frames["system"], parts["profile"], parts["writings"]) if part)
-    user = tuple(part for part in (parts["other"], request, last) if part)
-    return Turn("system", system), Turn("user", user)
+    user = tuple(part for part in (notes, request, last) if part)
+    system = (frames["system"], about) if about else (frames["system"],)
+    return Turn("system", system), *examples, Turn("user", user)
 
 
-def _section(frame: str, items: Iterable[str], separator: str, room: int, count: Count) -> str:
+def _examples(
+    frames: dict[str, str], writings: Sequence[tuple[str, str]], room: int, count: Count
+) -> tuple[list[Turn], int]:
+    """Past texts as (request, answer) turns, each with its share of the room; and the tokens they take."""
+    turns: list[Turn] = []
+    used = 0
+    for number, (title, text) in enumerate(writings):
+        asked = frames["example"].replace("{text}", title.strip() or frames["untitled"])
+        share = (room - used) // (len(writings) - number) - count(asked) - EXAMPLE_ROOM
+        answer = shorten(text.strip(), share, count) if share >= LEAST else ""
+        if answer:
+            turns += [Turn("user", (asked,)), Turn("assistant", (answer,))]
+            used += count(asked) + count(answer) + EXAMPLE_ROOM
+    return turns, used
+
+
+def _section(frame: str, items: Iterable[str], room: int, count: Count) -> str:
     """One section of context within `room` tokens; "" where nothing fits."""
     text = ""
     for item in items:
-        free = room - count(frame.replace("{text}", text + separator))
+        free = room - count(frame.replace("{text}", text + "\n"))
         if free < LEAST:
             break
-        # Half of what is free, so that one long text does not keep out all the others.
-        clipped = shorten(item.strip(), max(free // 2, LEAST), count) if separator != "\n" else item.strip()
-        clipped = shorten(clipped, free, count)
-        if clipped:
-            text += separator + clipped if text else clipped
+        if clipped := shorten(item.strip(), free, count):
+            text += f"\n{clipped}" if text else clipped
     return frame.replace("{text}", text) if text else ""
 
 
@@ -96,12 +104,3 @@ def shorten(text: str, max_tokens: int, count: Count) -> str:
         marked = kept + CUT if kept else ""
         tokens = count(marked)
     return marked
-
-
-@cache
-def _frames() -> dict[str, str]:
-    """The sections of the prompt file by name, as they stand there; each holds at most one `{text}`."""
-    text = files("cogenesis_langchain").joinpath("prompts", PROMPT_FILE).read_text(encoding="utf-8")
-    _, *pieces = re.split(r"^\[(\w+)\]\n", text, flags=re.MULTILINE)
-    frames = dict(zip(pieces[::2], pieces[1::2], strict=True))
-    return frames | {name: frames[name].rstrip("\n") for name in ("system", "sketch", "plain")}

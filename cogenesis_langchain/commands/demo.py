@@ -84,6 +84,7 @@ def demo(
         stack.callback(engine.close)
         screen.asked(request["instruction"], where)
         screen.status("reading the fictional person's context")
+        engine.warm_in_background()  # the model reads its fixed frame while the context is taken in
         _add_person(engine, request["user"])
         screen.values(engine.known(request["user"]))
         found = _run(engine, request, route, cloud, screen)

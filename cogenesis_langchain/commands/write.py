@@ -70,6 +70,7 @@ def write(
 
     instruction = read_text(text)
     engine = load_engine(config)
+    engine.warm_in_background()
     router = router_for(engine)
     screen = _Screen(stream=not (as_json or no_stream))
     try:

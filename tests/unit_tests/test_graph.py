@@ -35,6 +35,7 @@ EngineMaker = Callable[..., Engine]
 
 
 def router_of(engine: Engine, **options: Any) -> PrivacyRouter:
+    """A router of `engine` for the canaries' owner."""
     return create_privacy_router(engine=engine, user_id=USER, **options)
 
 
@@ -419,7 +420,8 @@ def test_two_users_never_meet(make_engine: EngineMaker) -> None:
     items = {"ann": "Name: Ann Greenshoe", "bob": "Name: Bob Yellowhat"}
 
     class TwoUsers:
-        stores = {u: MemoryStore([ContextItem("profile", t)], user=u) for u, t in items.items()}
+        def __init__(self) -> None:
+            self.stores = {u: MemoryStore([ContextItem("profile", t)], user=u) for u, t in items.items()}
 
         def __getattr__(self, name: str) -> Any:
             return lambda user, *args, **kwargs: getattr(self.stores[user], name)(user, *args, **kwargs)
@@ -446,7 +448,7 @@ def test_bad_input_is_a_clear_error(engine: Engine, given: Any) -> None:
 
 def test_a_megabyte_is_refused_and_an_image_too(engine: Engine) -> None:
     """The limit is named; media are refused rather than dropped."""
-    with pytest.raises(InputError, match="limits.max_chars") as error:
+    with pytest.raises(InputError, match=r"limits\.max_chars") as error:
         router_of(engine).invoke("secret words " * 80_000)
     assert "secret" not in str(error.value)
     image = HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}])

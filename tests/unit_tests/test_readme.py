@@ -21,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
+    """The README's fenced blocks of one language."""
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
@@ -34,6 +35,7 @@ def test_policies_load(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def commands() -> list[str]:
+    """The `cogenesis` lines of the shell blocks."""
     lines = [line.partition("   #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     return [line for line in lines if line.startswith("cogenesis ")]
 

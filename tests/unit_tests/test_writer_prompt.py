@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.writer_parts import Prompt
-from cogenesis_langchain.writer_prompt import TEMPLATE_ROOM, shorten, writing_prompt
+from cogenesis_langchain.writer_prompt import PROMPT_FILE, TEMPLATE_ROOM, shorten, writing_prompt
 
 # Fictional.
 PROFILE = ["Name: Ada Quill", "Lives in Larkmere"]
 WRITINGS = [
-    "Hello you, the reeds came today. " * 12,
-    "Thanks for the jam. " * 30,
-    "See you on Thursday. " * 5,
+    ("A mail", "Hello you, the reeds came today. " * 12),
+    ("", "Thanks for the jam. " * 30),
+    ("An invitation", "See you on Thursday. " * 5),
 ]
 OTHER = ["Calendar: Saturday, supper in the garden"]
 
@@ -41,8 +42,8 @@ def test_only_the_last_part_depends_on_the_sketch() -> None:
     assert with_sketch[:-1] == empty[:-1] == without[:-1]
     assert empty[-1] == without[-1]
     assert "1. Greet\n2. Say when" in with_sketch[-1]
-    assert "outline" not in without[-1]
-    assert "outline" in with_sketch[-1]
+    assert "Hints" not in without[-1]
+    assert "Hints" in with_sketch[-1]
 
 
 def test_stable_context_comes_before_the_request() -> None:
@@ -65,7 +66,9 @@ def test_slots_in_the_text_stay_text() -> None:
 @given(st.integers(0, 900))
 def test_everything_before_the_sketch_fits_the_budget(budget: int) -> None:
     """Context is clipped to the budget; what cannot fit at all is an InputError that names the numbers."""
-    if budget < 99:  # frame, request and template
+    frames = dict(sections(PROMPT_FILE))
+    asked = frames["instruction"].replace("{text}", "Write to {text} and [plain]\n")
+    if budget < words(frames["system"]) + words(asked) + TEMPLATE_ROOM:
         with pytest.raises(InputError, match=rf"room for {budget};.*n_ctx"):
             make("1. Greet", budget)
         return
@@ -79,6 +82,15 @@ def test_one_long_writing_does_not_keep_out_the_others() -> None:
     text = "\n".join(flat(make(None, 500)))
     assert "reeds" in text
     assert "jam" in text
+
+
+def test_past_texts_are_earlier_answers() -> None:
+    """Each is an assistant turn after a request with its title, or a neutral one."""
+    turns = make(None, 900)
+    assert [turn.role for turn in turns] == ["system", *["user", "assistant"] * 3, "user"]
+    assert "A mail" in turns[1].parts[0]
+    assert turns[2].parts[0].startswith("Hello you")
+    assert turns[3].parts[0].endswith("a text of mine")
 
 
 def test_a_long_instruction_is_never_shortened() -> None:
