@@ -6,15 +6,18 @@ otherwise, and can be told to misbehave in the ways clouds do: see `Reply`.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 SKETCH = "\n".join(
     f"{number}. {point}"
@@ -145,6 +148,19 @@ class RecordingCloud:
     def raw(self) -> bytes:
         """Every byte received so far."""
         return b"".join(request.raw for request in self.requests)
+
+    def round_trip_s(self) -> float:
+        """Seconds of one bare request of a kilobyte: what nobody who asks this server can save."""
+        body = json.dumps({"messages": [{"role": "user", "content": "x" * 1000}]}).encode()
+        host = urlsplit(self.base_url)
+        begun = time.perf_counter()
+        connection = http.client.HTTPConnection(str(host.hostname), host.port, timeout=30)
+        connection.request(
+            "POST", f"{host.path}/chat/completions", body, {"Content-Type": "application/json"}
+        )
+        connection.getresponse().read()
+        connection.close()
+        return time.perf_counter() - begun
 
     def __enter__(self) -> Self:
         self._server = _Server(("127.0.0.1", 0), _Handler)
