@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cogenesis_langchain.config import Config
     from cogenesis_langchain.engine import Engine
-    from cogenesis_langchain.errors import CoGenesisError
+    from cogenesis_langchain.errors import CoGenesisError, ConfigError, InputError
     from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last_text
     from cogenesis_langchain.state import RouterContext
     from cogenesis_langchain.types import ContextItem, Level, Route
 
 _HOME = {
     "Config": "config",
+    "ConfigError": "errors",
     "ContextItem": "types",
     "CoGenesisError": "errors",
     "Engine": "engine",
+    "InputError": "errors",
     "Level": "types",
     "PrivacyRouter": "graph",
     "Route": "types",
@@ -29,8 +31,10 @@ _HOME = {
 __all__ = [
     "CoGenesisError",
     "Config",
+    "ConfigError",
     "ContextItem",
     "Engine",
+    "InputError",
     "Level",
     "PrivacyRouter",
     "Route",

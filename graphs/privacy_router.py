@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from cogenesis_langchain import CoGenesisError, Engine, PrivacyRouter, create_privacy_router
+from cogenesis_langchain import Engine, InputError, PrivacyRouter, create_privacy_router
 
 
 @cache
@@ -30,7 +30,7 @@ def shared_engine() -> Engine:
 async def make_graph(config: RunnableConfig) -> PrivacyRouter:
     """The router of one run. The server calls this for each run, and to draw the graph or read a thread.
 
-    Raises CoGenesisError where the policy cannot be read.
+    Raises ConfigError where the policy cannot be read.
     """
     configurable = config.get("configurable") or {}
     signed_in = _signed_in(configurable)
@@ -71,4 +71,4 @@ class _OneUser(PrivacyRouter):
     def _check(self, context: Any) -> None:
         asked = context.get("user_id") if isinstance(context, Mapping) else getattr(context, "user_id", None)
         if asked not in (None, "", self.defaults.user_id):
-            raise CoGenesisError("context.user_id is not the signed-in user; leave it out of the request")
+            raise InputError("context.user_id is not the signed-in user; leave it out of the request")
