@@ -59,6 +59,7 @@ Run = Runtime[RouterContext]
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
 RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
+_KIND_ONLY = "the topic is a known value of the user: only the kind is told"
 _EVERYTHING = frozenset(Route)
 NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
 """What breaks before or instead of a send: the request stays local."""
@@ -213,14 +214,21 @@ class Nodes:
             self.engine.writer.load()  # a sketch that nobody can write out need not be asked for
             step = veto(task, level, request.known(), self.engine.vocabulary)
             if step.route is not Route.SKETCH or step.level is None:
-                return request.stay("the words of the generic task are known values of the user: local")
+                why = "the words of the generic task are known values of the user: local"
+                if not runtime.context.dry_run:
+                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=why)
+                return request.stay(why)
+            if step.level is not level and not runtime.context.dry_run:
+                self.engine.audit.veto(
+                    route="sketch", level=step.level.value, user=request.user, reason=_KIND_ONLY
+                )
             sentence = task_sentence(task, step.level, self.engine.vocabulary)
             outbound = self.engine.cloud.prepare(sketch_messages(sentence))
         except NOT_SENT as error:
             return request.stay(_why(error))
         update = request.prepared(outbound)
         if step.level is not level and "route" not in update:
-            update |= request.stay("the topic is a known value of the user: only the kind is told", step)
+            update |= request.stay(_KIND_ONLY, step)
         return update
 
     def mask(self, state: RouterState, runtime: Run) -> Update:

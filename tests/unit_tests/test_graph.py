@@ -26,7 +26,7 @@ from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked
-from cogenesis_langchain.types import ContextItem, Level
+from cogenesis_langchain.types import ContextItem, KnownValue, Level
 from tests.conftest import INSTRUCTION, USER, routed
 
 CONTEXT = RouterContext(user_id=USER)
@@ -304,6 +304,30 @@ def test_unknown_users_and_no_user(engine: Engine, cloud: RecordingCloud) -> Non
     assert (found["route"], cloud.requests) == ("local", [])
     with pytest.raises(InputError, match="RouterContext"):
         router.invoke(INSTRUCTION)
+
+
+@pytest.mark.parametrize(
+    ("value", "route", "level"), [("birthday", "sketch", "kind"), ("invitation", "local", None)]
+)
+def test_the_store_may_veto(
+    make_engine: EngineMaker, cloud: RecordingCloud, value: str, route: str, level: str | None
+) -> None:
+    """A topic that is the user's own known value is not told, and a kind that is one is not either."""
+    known = KnownValue(value, "DECLARED", "declared")
+    store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
+    engine = make_engine({"store": store})
+    assert "birthday" in json.loads(dry_body(make_engine()))["messages"][-1]["content"]
+    found = router_of(engine).invoke(INSTRUCTION)
+    assert (found["route"], found["level"]) == (route, level), found["reasons"]
+    assert value.encode() not in cloud.raw
+    assert [entry.reason for entry in engine.audit.refusals()] == found["warnings"]
+
+
+def dry_body(engine: Engine) -> str:
+    """The body that a dry run builds."""
+    context = RouterContext(user_id=USER, dry_run=True)
+    found = create_privacy_router(engine=engine).invoke(INSTRUCTION, context=context)
+    return str(found["outbound"][0]["body"])
 
 
 def test_fuse_falls_to_sketch(make_engine: EngineMaker) -> None:
