@@ -35,7 +35,7 @@ demo: models  ## a fictional person's invitation, with a stand-in cloud on this 
 	$(BIN)/cogenesis demo
 
 test: models  ## the whole test suite but the minutes-long ones
-	$(BIN)/cogenesis models pull --quiet smollm2-135m-instruct
+	$(BIN)/cogenesis models pull smollm2-135m-instruct
 	$(BIN)/python -m pytest -m "not full"
 
 test-quick: $(READY)  ## the unit tests: no models, no sockets

@@ -7,11 +7,10 @@ intern -> detect -> recall -> generalize -> decide -> (sketch | mask | cloud)
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,15 +21,23 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command
+from langgraph.types import Command, StateUpdate
 
 from cogenesis_langchain import config as configuration
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import InputError
-from cogenesis_langchain.interning import intern_message, reveal, text_of, to_messages
-from cogenesis_langchain.nodes import Nodes
-from cogenesis_langchain.state import RouterContext, RouterInput, RouterOutput, RouterState, resolve_context
+from cogenesis_langchain.interning import intern_messages, plain_answer, reveal, text_of, to_messages
+from cogenesis_langchain.nodes import Nodes, guarded
+from cogenesis_langchain.state import (
+    RouterContext,
+    RouterInput,
+    RouterOutput,
+    RouterState,
+    RunContext,
+    check_owner,
+    resolve_context,
+)
 from cogenesis_langchain.types import Level, Route
 from cogenesis_langchain.vault import Scope, is_handle
 
@@ -83,7 +90,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
         RouterState, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput
     )
     for name in _NODES:
-        graph.add_node(name, getattr(nodes, name))
+        graph.add_node(name, guarded(getattr(nodes, name)))
     graph.add_edge(START, "detect")
     graph.add_edge("detect", "recall")
     graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})
@@ -148,6 +155,7 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         """Runs one request (a string, messages, a prompt value, a state) and returns the final state."""
         run = self._start(input, config, context)
         try:
+            self._owned(run)
             found = super().invoke(run.input, run.config, context=run.context, **kwargs)
             return reveal(found, self.engine.vault, run.scope)
         finally:
@@ -159,6 +167,7 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         """The async twin of `invoke`."""
         run = await asyncio.to_thread(self._start, input, config, context)
         try:
+            await self._aowned(run)
             found = await super().ainvoke(run.input, run.config, context=run.context, **kwargs)
             return reveal(found, self.engine.vault, run.scope)
         finally:
@@ -168,11 +177,12 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         """Like every compiled graph's `stream`; in every mode the texts are readable again."""
-        if _inside(context):
+        if isinstance(context, RunContext):  # from one of these doors, which has interned and will restore
             yield from super().stream(input, config, context=context, **kwargs)
             return
         run = self._start(input, config, context)
         try:
+            self._owned(run)
             for chunk in super().stream(run.input, run.config, context=run.context, **kwargs):
                 yield reveal(chunk, self.engine.vault, run.scope)
         finally:
@@ -182,12 +192,13 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         self, input: Any, config: RunnableConfig | None = None, *, context: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """The async twin of `stream`. Cancelling it stops the local model within a token."""
-        if _inside(context):
+        if isinstance(context, RunContext):
             async for chunk in super().astream(input, config, context=context, **kwargs):
                 yield chunk
             return
         run = await asyncio.to_thread(self._start, input, config, context)
         try:
+            await self._aowned(run)
             async for chunk in super().astream(run.input, run.config, context=run.context, **kwargs):
                 yield reveal(chunk, self.engine.vault, run.scope)
         finally:
@@ -195,8 +206,11 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
 
     async def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """LangChain's event stream; the token events are readable, the graph's own events hold handles."""
+        if kwargs.get("version") == "v3":
+            raise InputError('astream_events version "v3" is not supported: use "v2", or astream')
         run = await asyncio.to_thread(self._start, input, config, kwargs.pop("context", None))
         try:
+            await self._aowned(run)
             async for event in super().astream_events(run.input, run.config, context=run.context, **kwargs):
                 yield reveal(event, self.engine.vault, run.scope)
         finally:
@@ -233,17 +247,57 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         if context is None:
             context = getattr(configurable.get(_PARENT_RUNTIME), "context", None)
         resolved = resolve_context(context, self.defaults)
-        thread = str(configurable.get("thread_id") or uuid.uuid4())
-        user = cast(str, resolved.user_id)
-        scope = (user, thread)
-        kept = bool(configurable.get("thread_id"))
-        resolved = replace(
-            resolved, thread=thread, started=time.perf_counter(), cancel=(cancel := threading.Event())
+        named = configurable.get("thread_id")
+        thread = str(uuid.uuid4() if named is None else named)
+        scope = (cast(str, resolved.user_id), thread)
+        run_context = RunContext(
+            **{one.name: getattr(resolved, one.name) for one in fields(resolved)},
+            thread=thread,
+            started=time.perf_counter(),
         )
-        self.engine.runs.add(cancel)
-        if not (given is None or isinstance(given, Command)):
+        self.engine.runs.add(run_context.cancel)
+        if isinstance(given, Command):
+            given = self._interned_command(given, scope)
+        elif given is not None:
             given = {"messages": self._intern(given, scope)}
-        return _Run(given, config, resolved, scope, kept)
+        return _Run(given, config, run_context, scope, kept=named is not None)
+
+    def _owned(self, run: _Run) -> None:
+        """Raises InputError where the thread is another user's: its state is nobody else's to see."""
+        if run.kept and isinstance(self.checkpointer, BaseCheckpointSaver):
+            check_owner(super().get_state(run.config).values, run.scope)
+
+    async def _aowned(self, run: _Run) -> None:
+        if run.kept and isinstance(self.checkpointer, BaseCheckpointSaver):
+            check_owner((await super().aget_state(run.config)).values, run.scope)
+
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:
+        """As every graph's; also behind `update_state`. Messages are interned first."""
+        return super().bulk_update_state(config, self._interned_updates(config, supersteps))
+
+    async def abulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:
+        """The async twin of `bulk_update_state`."""
+        return await super().abulk_update_state(config, self._interned_updates(config, supersteps))
+
+    def _interned_updates(self, config: RunnableConfig, supersteps: Any) -> list[list[StateUpdate]]:
+        user = resolve_context(None, self.defaults).user_id
+        scope = (cast(str, user), str(config.get("configurable", {}).get("thread_id")))
+        return [
+            [update._replace(values=self._interned_values(update.values, scope)) for update in step]
+            for step in supersteps
+        ]
+
+    def _interned_values(self, values: Any, scope: Scope) -> Any:
+        if isinstance(values, Mapping) and "messages" in values:
+            messages = intern_messages(to_messages(values), self.engine.vault, scope)
+            return {**values, "messages": messages}
+        return values
+
+    def _interned_command(self, command: Command[Any], scope: Scope) -> Command[Any]:
+        """Of an answer to `ask`, what counts and nothing else: it is written to the checkpoint as it is."""
+        return replace(
+            command, update=self._interned_values(command.update, scope), resume=plain_answer(command.resume)
+        )
 
     def _intern(self, given: Any, scope: Scope) -> list[BaseMessage]:
         messages = to_messages(given)
@@ -256,18 +310,12 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
             )
         if not messages or not (text_of(messages[-1]).strip()):
             raise InputError("the request is empty: say what should be written")
-        return [intern_message(message, self.engine.vault, scope) for message in messages]
+        return intern_messages(messages, self.engine.vault, scope)
 
     def _end(self, run: _Run) -> None:
-        if run.context.cancel is not None:
-            run.context.cancel.set()
+        run.context.cancel.set()
         if not run.kept:
             self.engine.vault.end(run.scope)
-
-
-def _inside(context: Any) -> bool:
-    """Whether the call comes from one of the doors above, which has interned and will restore."""
-    return isinstance(context, RouterContext) and context.cancel is not None
 
 
 @dataclass(frozen=True)
@@ -276,7 +324,7 @@ class _Run:
 
     input: Any = field(repr=False)
     config: RunnableConfig
-    context: RouterContext
+    context: RunContext
     scope: Scope = field(repr=False)
     kept: bool
 

@@ -6,19 +6,36 @@ are interned into the vault before the loop starts, and restored in whatever the
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, messages_from_dict
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+    messages_from_dict,
+)
 from langchain_core.messages.base import message_to_dict
 from langchain_core.messages.utils import convert_to_messages
 from langchain_core.prompt_values import PromptValue
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from cogenesis_langchain.errors import InputError, VaultError
 from cogenesis_langchain.vault import Scope, Vault, is_handle
+
+_INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MADE_ID = re.compile(
+    r"(?:run-|lc_run-|lc_run--|run--)?[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-\d{1,3})?"
+)
 
 
 def to_messages(given: Any) -> list[BaseMessage]:
@@ -64,9 +81,29 @@ def intern_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMess
         vault.get(scope, str(message.content))  # a handle of another scope is an error, not a text
         return message
     stored = message.model_copy(update={"id": message.id or str(uuid.uuid4())})
+    shown = _plain_id(str(stored.id), scope)
+    if isinstance(message, RemoveMessage):
+        return RemoveMessage(id=shown)
     handle = vault.put(scope, json.dumps(message_to_dict(stored), ensure_ascii=False, default=str))
-    extra = {"tool_call_id": "-"} if isinstance(message, ToolMessage) else {}
-    return type(message)(content=handle, id=stored.id, **extra)
+    if isinstance(message, ToolMessage):
+        return ToolMessage(content=handle, id=shown, tool_call_id="-")
+    kind = next((k for k in (AIMessage, SystemMessage) if isinstance(message, k)), HumanMessage)
+    return kind(content=handle, id=shown)
+
+
+def intern_messages(messages: Sequence[BaseMessage], vault: Vault, scope: Scope) -> list[BaseMessage]:
+    """Messages as handles. Raises InputError for text that is no Unicode, VaultError for foreign handles."""
+    for message in messages:
+        if any("\ud800" <= c <= "\udfff" for c in text_of(message)):
+            raise InputError("the text holds half of a surrogate pair, which is no Unicode: remove it")
+    return [intern_message(message, vault, scope) for message in messages]
+
+
+def _plain_id(given: str, scope: Scope) -> str:
+    """Ids that frameworks make stay; what an application named itself may say something and is hashed."""
+    if given == REMOVE_ALL_MESSAGES or _MADE_ID.fullmatch(given):
+        return given
+    return hashlib.sha256("\0".join((*scope, given)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def stored_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMessage:
@@ -74,6 +111,18 @@ def stored_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMess
     if not is_handle(message.content):
         return message
     return messages_from_dict([json.loads(vault.get(scope, str(message.content)))])[0]
+
+
+def plain_answer(resume: Any) -> Any:
+    """Of an answer to `ask`, the yes or no and the hash it binds to; keyed by interrupt id where it was."""
+    if isinstance(resume, Mapping) and resume and all(_INTERRUPT_ID.fullmatch(str(key)) for key in resume):
+        return {key: plain_answer(value) for key, value in resume.items()}
+    if isinstance(resume, Mapping):
+        named = str(resume.get("sha256", ""))
+        return {"approve": resume.get("approve") is True} | (
+            {"sha256": named if _SHA256.fullmatch(named) else ""} if "sha256" in resume else {}
+        )
+    return None if resume is None else resume is True
 
 
 def reveal(value: Any, vault: Vault, scope: Scope) -> Any:

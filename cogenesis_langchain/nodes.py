@@ -7,14 +7,16 @@ local model cannot write either.
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
@@ -23,6 +25,7 @@ from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
     AuditError,
     CloudError,
+    CoGenesisError,
     ConfigError,
     DetectorError,
     GateError,
@@ -38,10 +41,18 @@ from cogenesis_langchain.placeholders import StreamRestorer, hide, mask_messages
 from cogenesis_langchain.preamble import without_preamble
 from cogenesis_langchain.request import Request, Update, Warming, role_of, turns
 from cogenesis_langchain.sketch import parse_sketch, sketch_messages
-from cogenesis_langchain.state import RUN_FIELDS, RouterContext, RouterState
+from cogenesis_langchain.state import (
+    RUN_FIELDS,
+    RouterContext,
+    RouterState,
+    RunContext,
+    check_owner,
+    owner_of,
+)
 from cogenesis_langchain.streaming import emit
 from cogenesis_langchain.types import (
     ContextType,
+    Decision,
     GenericTask,
     KnownValue,
     Level,
@@ -55,7 +66,7 @@ from cogenesis_langchain.types import (
     Step,
 )
 
-Run = Runtime[RouterContext]
+Run = Runtime[RunContext]
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
 RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
@@ -79,9 +90,11 @@ class Nodes:
     def detect(self, state: RouterState, runtime: Run) -> Update:
         """Private spans in every message of the thread, known values included."""
         request, timings = self._request(state, runtime), dict[str, float]()
+        check_owner(state, request.scope)
         texts = request.texts()
         signals: dict[str, Any] = {"length": sum(map(len, texts)), "turns": turns(state["messages"])}
-        update: Update = {**RUN_FIELDS, "signals": signals, "timings": timings}
+        owner = owner_of(request.scope)
+        update: Update = {**RUN_FIELDS, "owner": owner, "signals": signals, "timings": timings}
         with _clock(timings, "detect_ms"):
             try:
                 known = request.known()
@@ -154,34 +167,14 @@ class Nodes:
 
     def decide(self, state: RouterState, runtime: Run) -> Update:
         """What the policy allows, never to the left of where this thread has been."""
-        request, context = self._request(state, runtime), runtime.context
-        found = dict(state["signals"])
-        context_known = bool(found.pop("context_known", False))
-        entities = found.pop("entities", None)
-        decision = routing.decide(
-            Signals(
-                **found,
-                entities=None if entities is None else frozenset(entities),
-                user=request.user,
-                tags=frozenset(context.tags),
-                label=context.label,
-            ),
-            self.engine.policy,
-            context_known=context_known,
-            floor=self.engine.vault.floor(request.scope),
-            caller=_caller(context),
-            capable=_EVERYTHING if not (missing := self._missing(context)) else (),
-        )
+        request = self._request(state, runtime)
+        decision, missing = self._decision(request)
         warnings = list(state["warnings"])
-        if (
-            missing
-            and not decision.step.route.sends
-            and any(rule.step.route.sends for rule in self.engine.policy.rules)
-        ):
+        if missing and any("cannot run here" in reason for reason in decision.reasons):
             warnings.append(f"{missing}: nothing is sent")
-        if not context.dry_run:
-            self.engine.vault.raise_floor(request.scope, decision.step)
         step = decision.step
+        if not runtime.context.dry_run:
+            self.engine.vault.raise_floor(request.scope, step)
         return {
             "route": step.route.value,
             "level": step.level.value if step.level else None,
@@ -191,6 +184,29 @@ class Nodes:
             "warnings": warnings,
             "on_failure": [[s.route.value, s.level and s.level.value] for s in decision.on_failure],
         }
+
+    def _decision(self, request: Request) -> tuple[Decision, str]:
+        """The decision by what is known now, and why nothing could be sent at all (empty where it could)."""
+        found, context = dict(request.state["signals"]), request.context
+        context_known = bool(found.pop("context_known", False))
+        entities = found.pop("entities", None)
+        missing = self._missing(context) if "spans" in found else "detection failed"
+        signals = Signals(
+            **found,
+            entities=None if entities is None else frozenset(entities),
+            user=request.user,
+            tags=frozenset(context.tags),
+            label=context.label,
+        )
+        decision = routing.decide(
+            signals,
+            self.engine.policy,
+            context_known=context_known,
+            floor=self.engine.vault.floor(request.scope),
+            caller=_caller(context),
+            capable=() if missing else _EVERYTHING,
+        )
+        return decision, missing
 
     def _missing(self, context: RouterContext) -> str:
         """Why nothing can be sent at all; empty where something can, or where nothing will be anyway."""
@@ -264,6 +280,7 @@ class Nodes:
     def ask(self, state: RouterState, runtime: Run, config: RunnableConfig) -> Update:
         """Shows the person the exact bytes; the approval binds to their SHA-256."""
         request, shown = self._request(state, runtime), state["outbound"][-1]
+        self.engine.vault.get(request.scope, shown["body"])  # only the owner of the bytes may answer for them
         if not config.get("configurable", {}).get(CHECKPOINTER):
             return request.stay("the policy asks first, which needs a checkpointer: local")
         answer = interrupt({"question": "Send exactly this to the cloud?", **shown})
@@ -281,6 +298,8 @@ class Nodes:
         request, timings = self._request(state, runtime), dict(state["timings"])
         shown = state["outbound"][-1]
         outbound = Outbound(shown["endpoint"], self.engine.vault.get(request.scope, shown["body"]))
+        if reason := self._forbidden(request, shown["id"]):
+            return request.stay(reason)
         told: list[Receipt] = []
         try:
             with _clock(timings, "cloud_ms"):
@@ -300,6 +319,17 @@ class Nodes:
         except NOT_SENT as error:
             update = request.stay(_why(error))
         return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(request, told)]}
+
+    def _forbidden(self, request: Request, outbound_id: str) -> str:
+        """Why the prepared bytes may not go after all: much may have happened since, a restart included."""
+        if request.context.dry_run:
+            return "a dry run sends nothing: local"
+        now, _ = self._decision(request)
+        if now.step.rank > request.step().rank:
+            return f"meanwhile only {now.step} is allowed: local"
+        if not self.engine.vault.spend(request.scope, outbound_id):
+            return "these bytes were sent once already, and are not sent twice: local"
+        return ""
 
     def _permit(self, request: Request, outbound: Outbound, told: list[Receipt]) -> Permit:
         step, known = request.step(), request.known()
@@ -415,6 +445,25 @@ def _clock(timings: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         timings[name] = timings.get(name, 0.0) + (time.perf_counter() - begun) * 1000
+
+
+def guarded(node: Callable[..., Update]) -> Callable[..., Update]:
+    """The node with foreign exceptions told by their kind alone: their words may quote the user's text.
+
+    LangGraph writes what a node raises into checkpoints and traces.
+    """
+
+    @functools.wraps(node)
+    def run(*args: Any, **kwargs: Any) -> Update:
+        try:
+            return node(*args, **kwargs)
+        except (CoGenesisError, GraphBubbleUp):
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+        raise CoGenesisError(f"the step '{node.__name__}' failed ({kind}); nothing more was sent or written")
+
+    return run
 
 
 def _stamped(pieces: Iterator[str], times: list[float]) -> Iterator[str]:

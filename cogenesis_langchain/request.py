@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
@@ -13,7 +14,7 @@ from cogenesis_langchain import route as routing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.interning import stored_message, text_of
 from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.state import RouterContext, RouterState
+from cogenesis_langchain.state import RouterState, RunContext
 from cogenesis_langchain.types import Decision, Level, Outbound, Route, Step
 from cogenesis_langchain.writer import Prompt
 from cogenesis_langchain.writer_prompt import writing_prompt
@@ -26,7 +27,7 @@ SKETCH_ROOM = 400  # tokens of n_ctx kept free for a sketch of 15 points
 class Request:
     """Reads state through the vault. `context.user_id` and `context.thread` are the vault's scope."""
 
-    def __init__(self, engine: Engine, state: RouterState, context: RouterContext) -> None:
+    def __init__(self, engine: Engine, state: RouterState, context: RunContext) -> None:
         self.engine = engine
         self.state = state
         self.context = context
@@ -94,7 +95,7 @@ class Request:
     def prepared(self, outbound: Outbound) -> Update:
         """Keeps the exact bytes in the vault. In observe mode that is the end of it."""
         handle = self.engine.vault.put(self.scope, outbound.body)
-        entry = {"endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
+        entry = {"id": uuid4().hex, "endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
         update: Update = {"outbound": [*self.state["outbound"], entry]}
         if self.engine.policy.observe and not self.context.dry_run:
             update |= self.stay(f"observe mode: {self.step()} was decided and built, and nothing is sent")
@@ -124,7 +125,7 @@ class Warming:
     """Reads the person's context into the local model while the cloud drafts."""
 
     def __init__(self, request: Request) -> None:
-        self._cancel = request.context.cancel or threading.Event()
+        self._cancel = request.context.cancel
         self._writer, self._scope = request.engine.writer, request.user
         self._prompt = request.prompt(sketch="")
 

@@ -7,9 +7,10 @@ offsets, names of rules and times.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
@@ -26,7 +27,7 @@ class RouterContext:
 
     `route` and `level` may only tighten what the policy decides. `label` and `tags` are signals for the
     policy's rules, set by the calling code, never from text. `dry_run` decides and builds, sends and writes
-    nothing. The last three are filled in by the router: the vault's scope, the clock, and the stop sign.
+    nothing.
     """
 
     user_id: str | None = None
@@ -35,9 +36,6 @@ class RouterContext:
     label: str | None = None
     tags: frozenset[str] | tuple[str, ...] | str = ()
     dry_run: bool = False
-    thread: str = ""
-    started: float = 0.0
-    cancel: threading.Event | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a route or level that does not exist."""
@@ -51,6 +49,18 @@ class RouterContext:
     def __repr__(self) -> str:
         user = "set" if self.user_id else None
         return f"RouterContext(user_id={user}, route={self.route}, level={self.level})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunContext(RouterContext):
+    """What the router makes of a caller's context for one run; callers never make one.
+
+    `thread` is the vault's scope, `started` a `time.perf_counter()` moment, `cancel` the stop sign.
+    """
+
+    thread: str = ""
+    started: float = 0.0
+    cancel: threading.Event = field(default_factory=threading.Event)
 
 
 _FROM_CALLERS = ("user_id", "route", "level", "label", "tags", "dry_run")
@@ -80,16 +90,24 @@ def resolve_context(given: Any, default: RouterContext) -> RouterContext:
         user_id=str(user_id),
         route=max(routes, key=lambda route: Step(route).rank, default=None),
         level=max(levels, key=lambda level: Step(Route.SKETCH, level).rank, default=None),
-        label=wish.label or default.label,
+        label=_stricter_label(wish.label, default.label),
         tags=frozenset(wish.tags) | frozenset(default.tags),
         dry_run=bool(wish.dry_run or default.dry_run),
     )
+
+
+def _stricter_label(of_run: str | None, of_router: str | None) -> str | None:
+    """One of two labels: `public` frees text, so it never wins over another; else the router's own holds."""
+    if of_run and of_router and of_router == "public":
+        return of_run
+    return of_router or of_run
 
 
 class RouterState(TypedDict, total=False):
     """The graph's state. `messages` and `text` hold vault handles until the router restores them."""
 
     messages: Annotated[list[AnyMessage], add_messages]
+    owner: str
     route: str
     level: str | None
     reasons: list[str]
@@ -128,6 +146,17 @@ class RouterOutput(TypedDict, total=False):
     timings: dict[str, float]
     receipts: list[dict[str, Any]]
     warnings: list[str]
+
+
+def owner_of(scope: tuple[str, str]) -> str:
+    """What a thread's state says of its user: enough to refuse another one."""
+    return hashlib.sha256("\0".join(("owner", *scope)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_owner(state: Mapping[str, Any], scope: tuple[str, str]) -> None:
+    """Raises InputError where `state` is of a thread that another user began."""
+    if state.get("owner") not in (None, owner_of(scope)):
+        raise InputError("this thread belongs to another user: use a thread_id of your own")
 
 
 RUN_FIELDS: dict[str, Any] = {

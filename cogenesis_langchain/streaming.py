@@ -1,78 +1,39 @@
-"""Re-emits the local model's tokens so that every LangGraph stream mode sees them, and no tracer does.
+"""Re-emits the local model's tokens so that every LangGraph stream mode sees them, and nothing else does.
 
-A chat model called inside a node inherits every callback: stream handlers, but also tracers, which would
-store the text. The shell model below is called with the stream handlers alone, its input is a vault handle,
-and LangSmith's ambient tracer is off around it.
+A chat model called inside a node would inherit every callback: stream handlers, but also tracers, debug
+printers and whatever instrumentation hangs itself into LangChain, all of which would keep the text. So no
+chat model is called. The handlers that serve a stream are told what a chat model would tell them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from uuid import uuid4
 
-from langchain_core.callbacks import BaseCallbackManager, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, CallbackManager
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
-from langsmith import tracing_context
-from pydantic import PrivateAttr
+
+_SERVES_A_STREAM = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
 
-class _Shell(BaseChatModel):
-    """Looks like a chat model to LangGraph; its tokens come from an iterator it was given."""
-
-    _pieces: Iterator[str] = PrivateAttr()
-    _message_id: str = PrivateAttr()
-    _written: list[str] = PrivateAttr(default_factory=list)
-
-    def __init__(self, pieces: Iterator[str], message_id: str) -> None:
-        super().__init__(cache=False)
-        self._pieces = pieces
-        self._message_id = message_id
-
-    @property
-    def _llm_type(self) -> str:
-        return "cogenesis"
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        for piece in self._pieces:
-            self._written.append(piece)
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece, id=self._message_id))
-            if run_manager is not None:
-                run_manager.on_llm_new_token(piece, chunk=chunk)
-            yield chunk
-        yield ChatGenerationChunk(
-            message=AIMessageChunk(content="", id=self._message_id, chunk_position="last")
-        )
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        self._written.extend(self._pieces)
-        message = AIMessage(content="".join(self._written), id=self._message_id)
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-def _stream_handlers_only(callbacks: Any) -> Any:
-    """The same callback manager with tracers and loggers left out."""
-    if not isinstance(callbacks, BaseCallbackManager):
-        return []
-    manager = callbacks.copy()
-    streams = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
-    manager.handlers = [h for h in manager.handlers if isinstance(h, streams)]
-    manager.inheritable_handlers = [h for h in manager.inheritable_handlers if isinstance(h, streams)]
+def _stream_handlers(config: RunnableConfig) -> CallbackManager | None:
+    """A manager with this run's stream handlers alone; None where nobody streams."""
+    given = config.get("callbacks")
+    if not isinstance(given, BaseCallbackManager):
+        return None
+    handlers: list[BaseCallbackHandler] = [
+        handler for handler in given.handlers if isinstance(handler, _SERVES_A_STREAM)
+    ]
+    if not handlers:
+        return None
+    manager = CallbackManager(handlers=[], parent_run_id=given.parent_run_id)
+    manager.handlers = handlers  # after construction: instrumentation adds itself to every new manager
+    manager.inheritable_handlers = []
+    manager.tags, manager.inheritable_tags = list(given.tags), []
+    manager.metadata = {**given.metadata, **(config.get("metadata") or {})}
     return manager
 
 
@@ -85,8 +46,23 @@ def emit(pieces: Iterator[str], *, handle: str, message_id: str, config: Runnabl
         message_id: the id of the AIMessage that the node will return.
         config: the node's config, whose callbacks carry the stream handlers.
     """
-    shell = _Shell(pieces, message_id)
-    quiet: RunnableConfig = {**config, "callbacks": _stream_handlers_only(config.get("callbacks"))}
-    with tracing_context(enabled=False):
-        shell.invoke([HumanMessage(content=handle)], quiet)
-    return "".join(shell._written)
+    manager = _stream_handlers(config)
+    if manager is None:
+        return "".join(pieces)
+    said: list[str] = []
+    (run,) = manager.on_chat_model_start(
+        {"name": "cogenesis"}, [[HumanMessage(content=handle)]], run_id=uuid4(), name="cogenesis"
+    )
+    try:
+        for piece in pieces:
+            said.append(piece)
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece, id=message_id))
+            run.on_llm_new_token(piece, chunk=chunk)
+        last = AIMessageChunk(content="", id=message_id, chunk_position="last")
+        run.on_llm_new_token("", chunk=ChatGenerationChunk(message=last))
+    except BaseException as error:
+        run.on_llm_error(RuntimeError(type(error).__name__))  # its own words may quote the text
+        raise
+    text = "".join(said)
+    run.on_llm_end(LLMResult(generations=[[ChatGeneration(message=AIMessage(content=text, id=message_id))]]))
+    return text

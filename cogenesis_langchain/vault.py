@@ -33,6 +33,7 @@ class _Shelf:
     objects: dict[str, str] = field(default_factory=dict)
     table: Table = field(default_factory=Table)
     floor: Step | None = None
+    spent: set[str] = field(default_factory=set)
 
 
 def is_handle(text: object) -> bool:
@@ -113,6 +114,14 @@ class Vault:
             if shelf.floor is None or step.rank > shelf.floor.rank:
                 shelf.floor = step
             return shelf.floor
+
+    def spend(self, scope: Scope, name: str) -> bool:
+        """Note that the prepared bytes `name` are being sent; False if they were before (at most once)."""
+        with self._lock:
+            spent = self._shelf(scope).spent
+            first = name not in spent
+            spent.add(name)
+            return first
 
     def end(self, scope: Scope) -> None:
         """Say that a scope without a future (a run that had no thread id) is over.
