@@ -1,52 +1,65 @@
 """Removes links that the user did not supply from text as it streams; pure.
 
 A sketch or a stored mail may carry an instruction like "add this image"; a renderer that loads the image
-tells its host whatever the URL holds. So bare URLs, Markdown links and images, reference definitions and
-autolinks leave only their visible words, unless the user's own message holds the same URL.
+tells its host whatever the URL holds. Markdown is not parsed here: a second parser always disagrees with the
+renderer's somewhere, and cutting constructs out lets what is left close up into new ones. Instead
+
+- bare URLs go, unless the user's own message holds exactly the same URL, and
+- a space is put into every pair of characters that Markdown or HTML needs for a link, image, definition,
+  tag or character reference: `](`, `]:`, `][`, `![`, `<a`, `&#`. A space never joins anything.
+
+Every pattern lies within one run of printable ASCII, so holding back only the last such run (a word) makes
+the result independent of where the stream is cut.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator
 
-_SCHEME = r"(?:https?|ftp|file|data|javascript|mailto)\s?:"
-_URL = rf"(?:(?<![a-zA-Z0-9])(?:{_SCHEME}|www\.)|//)[^\s<>\"'()\[\]]+"
-_LINK = re.compile(
-    r"(?P<image>!?)\[(?P<words>[^\[\]\n]{0,300})\]\((?P<target>[^)\n]{0,2000})\)"
-    rf"|\[[^\[\]\n]{{1,300}}\]:[ \t]*<?(?P<definition>(?:[a-z][a-z0-9+.-]*:|//|www\.)[^\s>]+)>?[^\n]*"
-    r"|<(?P<auto>[a-z][a-z0-9+.-]*:[^<>\s]{1,2000})>"
-    r"|<(?P<tag>/?(?:a|img|iframe|script|link|video|audio|source|svg|object|embed)\b[^<>\n]{0,2000})>"
-    rf"|(?P<bare>{_URL})",
+_ASCII = string.digits + string.ascii_letters + string.punctuation
+_LONGEST_RUN = 4000  # characters; no prose holds such a word
+_TAIL = 300  # characters looked back for a host or path in another script
+_TRAILING = ".,;:!?*_~`|}\\"
+
+# What a URL may hold. CJK text has no spaces around a URL; its punctuation ends one.
+_CHAR = r"[^\s\x00-\x1f\x7f<>\"'()\[\]。，、；：！？（）「」『』【】《》“”‘’…]"
+_NAMES_SOMETHING = rf"(?={_CHAR}{{0,40}}[^\W_]){_CHAR}+"  # not `**Data:**`; bounded, so linear in the text
+# `\\?`: Markdown shows an escaped `\/` as `/`, which whoever looks for URLs afterwards sees.
+_SCHEME = r"(?<![a-zA-Z0-9])(?:https?|ftp|file|data|javascript|mailto|vault)\\?:"
+_TLD = r"\\?\.(?!js\b)(?:xn--[a-z0-9-]+|[^\W\d_]{2,24})\\?\.?(?::\d{1,5})?"  # "Node.js/React" is no host
+# A label in another script may already be out when its dot arrives: one character of it is remembered.
+_LABELS = r"(?:(?<![\w-])[\w-]+|(?<=[^\W\x00-\x7f]))(?:\\?\.[\w-]+){0,20}?"
+_URL = re.compile(
+    rf"(?:{_SCHEME}|(?<![a-zA-Z0-9])www\\?\.|/\\?/){_NAMES_SOMETHING}|{_LABELS}{_TLD}\\?[/?#]{_NAMES_SOMETHING}",
     re.IGNORECASE,
 )
-_OPEN = re.compile(  # what, at the end of the text so far, may still grow into one of the above
-    r"(?:!?\[[^\[\]\n]{0,300}(?:\](?:\([^)\n]{0,2000}|:[^\n]{0,2000})?)?"
-    r"|!|/|<[^<>\n]{0,2000}"
-    r"|(?<![a-zA-Z0-9])(?:h|ht|htt|https?|f|ft|ftp|fi|fil|file|w|ww|www|d|da|dat|data|m|ma|mai|mail|mailt|mailto"
-    r"|j|ja|jav|java|javas|javasc|javascr|javascri|javascrip|javascript)\s?"
-    rf"|{_URL}|(?<![a-zA-Z0-9])(?:{_SCHEME}|www\.)|//)\Z",
-    re.IGNORECASE,
+_GROWING = re.compile(rf"(?:/\\?/|(?<=[\w-])\.(?=\w)){_CHAR}*\Z")
+_JOINT = re.compile(
+    r"(?<=\])(?=[(:\[])|(?<=!)(?=\[)|(?<=<)(?=[a-zA-Z/!?])|(?<=&)(?=#|\w{1,40};)",
 )
-_TRAILING = ".,;:!?"
+# After a kept URL: anything more would become part of it for those who read URLs up to the next space.
+_ENDED = re.compile(r"[.,;:!?*_~`|)\]}>\"'\\]*(?:[\s<\x00-\x1f\x7f]|\Z)")
+_LEADING_ASCII = re.compile(r"[!-~]*")
 
 
 class LinkFilter:
     """Streaming form: `feed` returns what is safe to show, `close` the rest."""
 
     def __init__(self, supplied: str) -> None:
-        self._supplied = {found.rstrip(_TRAILING) for found in re.findall(_URL, supplied, re.IGNORECASE)}
-        self._buffer = ""
+        self._supplied = {form for found in _URL.finditer(supplied) for form in _forms(found[0])}
+        self._limit = _LONGEST_RUN + max(map(len, self._supplied), default=0)
+        self._buffer = ""  # one character that is already out, then what is held back
         self._seen = 0
 
     def feed(self, piece: str) -> str:
-        """The text that can no longer turn into a link."""
+        """The text up to the last run of printable ASCII, which may still grow into a URL."""
         self._buffer += piece
-        held = _OPEN.search(self._buffer, self._seen)
-        cut = held.start() if held else len(self._buffer)
-        for link in _LINK.finditer(self._buffer, self._seen):
-            if link.start() < cut < link.end():
-                cut = link.start()
+        cut = max(_held_from(self._buffer), self._seen)
+        if len(self._buffer) - cut > self._limit:
+            self._buffer += " "  # so that nothing joins what comes next
+            cut = len(self._buffer)
         return self._release(cut)
 
     def close(self) -> str:
@@ -54,27 +67,53 @@ class LinkFilter:
         return self._release(len(self._buffer))
 
     def _release(self, cut: int) -> str:
-        # One character before the cut stays, so that the next look knows whether it begins a word.
-        out, last = [], self._seen
-        for link in _LINK.finditer(self._buffer, self._seen, cut):
-            out += [self._buffer[last : link.start()], self._replace(link)]
-            last = link.end()
-        out.append(self._buffer[last:cut])
+        if cut == self._seen:
+            return ""
+        parts: list[tuple[str, bool]] = []  # text, whether it is a kept URL
+        at = self._seen
+        while found := _URL.search(self._buffer, at, cut):
+            parts.append((self._buffer[at : found.start()], False))
+            whole, ascii_only = _forms(found[0])
+            url = next((form for form in (whole, ascii_only) if form in self._supplied), "")
+            at = found.start() + len(url or whole)  # trailing punctuation stays
+            if url:
+                parts.append((url, True))
+                if not _ENDED.match(self._buffer, at, cut):
+                    parts.append((" ", False))
+        parts.append((self._buffer[at:cut], False))
         keep = max(cut - 1, 0)
         self._buffer, self._seen = self._buffer[keep:], cut - keep
-        return "".join(out)
+        return _inert(parts)
 
-    def _replace(self, match: re.Match[str]) -> str:
-        whole, words = match[0], match["words"]
-        target = match["target"] or match["definition"] or match["auto"] or match["bare"] or ""
-        url = target.strip().strip("<>").split()[0] if target.strip() else ""
-        if url.rstrip(_TRAILING) in self._supplied:
-            return whole
-        if words is not None:
-            return "" if match["image"] else words
-        if match["bare"]:
-            return whole[len(whole.rstrip(_TRAILING)) :]
-        return ""
+
+def _forms(url: str) -> tuple[str, str]:
+    """A URL without trailing punctuation: whole, and up to the first character of another script."""
+    start = _LEADING_ASCII.match(url)
+    return url.rstrip(_TRAILING), (start[0] if start else "").rstrip(_TRAILING)
+
+
+def _held_from(text: str) -> int:
+    """Where the last run of printable ASCII starts, or of any script from a `//` or a dotted name on."""
+    held = len(text.rstrip(_ASCII))
+    tail = max(held - _TAIL, 0)
+    if not text[tail:held].isascii() and (growing := _GROWING.search(text, tail, held)):
+        held = len(text[: growing.start()].rstrip(_ASCII))
+    return held
+
+
+def _inert(parts: Iterable[tuple[str, bool]]) -> str:
+    """The parts joined, a space within each pair that makes syntax, except inside kept URLs."""
+    text, closed = "", set[int]()
+    for part, kept in parts:
+        if kept:
+            closed.update(range(len(text) + 1, len(text) + len(part)))
+        text += part
+    out, last = [], 0
+    for joint in _JOINT.finditer(text):
+        if joint.start() not in closed:
+            out += [text[last : joint.start()], " "]
+            last = joint.start()
+    return "".join([*out, text[last:]])
 
 
 def strip_links(pieces: Iterable[str], supplied: str) -> Iterator[str]:
