@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,13 +136,6 @@ class Audit:
     def unresolved(self) -> list[Entry]:
         """Sends without a recorded end, including any under way right now."""
         return [entry for entry in self.receipts() if entry.receipt.status == "unresolved"]
-
-    def for_body(self, sha256: str, *, user: str, since: float = 0.0) -> list[Receipt]:
-        """Receipts of one body and user, all attempts, from `time.perf_counter()` moment `since` on."""
-        start = datetime.fromtimestamp(max(time.time() - (time.perf_counter() - since), 0.0), UTC)
-        earliest = start.isoformat(timespec="milliseconds") if since else ""
-        found = (entry.receipt for entry in self.receipts(user, limit=100))
-        return [receipt for receipt in found if receipt.body_sha256 == sha256 and receipt.time >= earliest]
 
     def erase(self, user: str) -> int:
         """Erase the bodies of `user` from the disk; receipts stay, the chain holds. Gives their number."""

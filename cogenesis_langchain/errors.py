@@ -77,9 +77,13 @@ class StoreBusyError(StoreError):
 class VaultError(CoGenesisError):
     """A handle that this (user, thread) does not own, or that is gone."""
 
+    exit_code = 4
+
 
 class DetectorError(CoGenesisError):
     """Detection failed, so nothing may be sent."""
+
+    exit_code = 3
 
 
 class WriterError(CoGenesisError):
@@ -90,6 +94,8 @@ class WriterError(CoGenesisError):
 
 class SketchError(CoGenesisError):
     """The cloud's answer cannot be read as a sketch."""
+
+    exit_code = 7
 
 
 class AuditError(CoGenesisError):

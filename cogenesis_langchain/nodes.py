@@ -30,8 +30,10 @@ from cogenesis_langchain.errors import (
     DetectorError,
     GateError,
     GateHit,
+    ModelError,
     SketchError,
     StoreError,
+    WriterError,
 )
 from cogenesis_langchain.generalize import generalize, task_sentence, veto
 from cogenesis_langchain.interning import intern_message
@@ -155,10 +157,12 @@ class Nodes:
     def generalize(self, state: RouterState, runtime: Run) -> Update:
         """Kind and topic from the closed lists, from the current instruction alone."""
         timings, engine = dict(state["timings"]), self.engine
-        with _clock(timings, "generalize_ms"):
-            task = generalize(
-                self._request(state, runtime).instruction(), engine.vocabulary, engine.embedder, engine.writer
-            )
+        try:
+            with _clock(timings, "generalize_ms"):
+                asked = self._request(state, runtime).instruction()
+                task = generalize(asked, engine.vocabulary, engine.embedder, engine.writer)
+        except (WriterError, ModelError) as error:  # the text may still be written, and here
+            return {"timings": timings, "warnings": [*state["warnings"], f"{error}; nothing is sent"]}
         told = {"kind": task.kind, "topic": task.topic}
         signals = state["signals"] | {"kind": task.kind or "", "topic": task.topic or ""}
         return {"task": told, "signals": signals, "timings": timings}
@@ -172,6 +176,10 @@ class Nodes:
         warnings = list(state["warnings"])
         if missing and any("cannot run here" in reason for reason in decision.reasons):
             warnings.append(f"{missing}: nothing is sent")
+        if state["signals"].get("context_known") is False and not warnings:
+            warnings.append(
+                "this user has no stored context, so nothing is sent; add some: cogenesis context add --user"
+            )
         step = decision.step
         if not runtime.context.dry_run:
             self.engine.vault.raise_floor(request.scope, step)
@@ -314,8 +322,10 @@ class Nodes:
             kinds = ", ".join(sorted({span.type for span in hit.spans})) or "a known value"
             on_hit = Step(Route(self.engine.config.privacy.gate.on_hit))
             update = request.stay(f"the gate found {kinds} in the last bytes and sent nothing", on_hit)
-        except (CloudError, SketchError) as error:
+        except SketchError as error:
             update = request.after_failure(_why(error))
+        except CloudError as error:
+            update = request.after_failure(_why(error), cloud_works=False)
         except NOT_SENT as error:
             update = request.stay(_why(error))
         return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(request, told)]}

@@ -114,9 +114,13 @@ class Request:
             "warnings": [*self.state["warnings"], reason],
         }
 
-    def after_failure(self, reason: str) -> Update:
-        """Moves to what the rule's `on_failure` names next, and to local in the end."""
+    def after_failure(self, reason: str, *, cloud_works: bool = True) -> Update:
+        """Moves to what the rule's `on_failure` names next, and to local in the end.
+
+        Where the cloud itself failed, the steps that would ask it again are passed over.
+        """
         ahead = tuple(as_step(route, level) for route, level in self.state["on_failure"])
+        ahead = tuple(step for step in ahead if cloud_works or not step.route.sends)
         current = self.step()
         return self.stay(reason, routing.after_failure(Decision(current, (), on_failure=ahead), current))
 

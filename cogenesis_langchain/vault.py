@@ -7,7 +7,6 @@ behind these same methods.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import threading
@@ -30,7 +29,6 @@ class _Shelf:
 
     texts: dict[str, str] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
-    objects: dict[str, str] = field(default_factory=dict)
     table: Table = field(default_factory=Table)
     floor: Step | None = None
     spent: set[str] = field(default_factory=set)
@@ -85,22 +83,6 @@ class Vault:
         with self._lock:
             return self._shelf(scope).table
 
-    def put_object(self, scope: Scope, body: str) -> str:
-        """Keep an outbound body; returns the hex SHA-256 of its UTF-8 bytes, which is its name."""
-        name = hashlib.sha256(body.encode()).hexdigest()
-        with self._lock:
-            self._shelf(scope).objects[name] = body
-        return name
-
-    def get_object(self, scope: Scope, sha256: str) -> str:
-        """The body with this hash. Raises VaultError if this scope does not own it."""
-        with self._lock:
-            shelf = self._shelves.get(scope)
-            body = shelf.objects.get(sha256) if shelf else None
-        if body is None:
-            raise VaultError("this (user, thread) owns no body with that hash; prepare the request again")
-        return body
-
     def floor(self, scope: Scope) -> Step | None:
         """The most private step this thread has taken so far; None before the first."""
         with self._lock:
@@ -142,14 +124,6 @@ class Vault:
         with self._lock:
             self._shelves.pop(scope, None)
             self._ended.pop(scope, None)
-
-    def forget_user(self, user: str) -> int:
-        """Drop every scope of `user`; returns how many there were."""
-        with self._lock:
-            mine = [scope for scope in self._shelves if scope[0] == user]
-            for scope in mine:
-                self.forget(scope)
-            return len(mine)
 
     def _shelf(self, scope: Scope) -> _Shelf:
         self._ended.pop(scope, None)

@@ -67,7 +67,7 @@ def add(
         return
     out.print(f"{report.added} added, {report.skipped} there already, {report.values} new known values")
     if report.values:
-        out.print("see and correct them with: cogenesis context values", style="dim")
+        out.print(f"see and correct them with: cogenesis context values --user {user}", style="dim")
 
 
 @app.command("list")
@@ -83,7 +83,9 @@ def list_items(
         print_json({"user": user, "items": [item.as_dict() for item in items]})
         return
     if not items:
-        out.print("nothing stored; add something with: cogenesis context add", style="dim")
+        out.print(
+            f"nothing stored; add something with: cogenesis context add --user {user} FILES", style="dim"
+        )
         return
     rows = [[item.added[:10], item.type, item.title, " ".join(item.text.split())[:200]] for item in items]
     _table(["added", "type", "title", "text"], rows)
@@ -123,7 +125,7 @@ def values(
         print_json({"user": user, "values": [{"value": e.pop("known_value")} | e for e in entries]})
         return
     if not known:
-        out.print("no known values; they come with: cogenesis context add", style="dim")
+        out.print(f"no known values; they come with: cogenesis context add --user {user} FILES", style="dim")
         return
     rows = [[v.value, v.type, v.origin, "must not leave" if v.enabled else "ignored"] for v in known]
     _table(["value", "type", "found as", ""], rows)

@@ -25,7 +25,7 @@ from cogenesis_langchain.commands.common import (
     print_json,
 )
 from cogenesis_langchain.commands.running import TIMINGS, Listener, record, router_for, run
-from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.errors import ConfigError, InputError
 from cogenesis_langchain.types import Route
 
 PERSON_FILES = ("profile.json", "writings.jsonl", "device.jsonl")
@@ -76,6 +76,8 @@ def demo(
 
     The cloud is a stand-in: another process on this machine. With --cloud it is the one in your policy file.
     """
+    if config and not cloud:
+        raise InputError("--config goes with --cloud: the stand-in has a policy of its own")
     screen = _Demo(quiet=as_json)
     request = demo_request()
     with ExitStack() as stack:
@@ -173,9 +175,12 @@ class _Demo(Listener):
     def node(self, name: str, update: dict[str, Any]) -> None:
         if name == "detect":
             text = Text(self._instruction)
+            found = []
             for span in update.get("spans", []):
                 text.stylize("bold reverse", span["start"], span["end"])
-            self._show("Private in it (marked)", text)
+                found.append(f"{span['type']}: {self._instruction[span['start'] : span['end']]}")
+            text.append("\n\n" + ("\n".join(found) or "nothing was recognised"))
+            self._show("Private in it", text)
         elif name == "decide":
             head = f"route {update['route']}" + (f", level {update['level']}" if update["level"] else "")
             self._show("Decision", Text("\n".join([head, *(f"- {reason}" for reason in update["reasons"])])))

@@ -20,6 +20,7 @@ from cogenesis_langchain.commands.common import (
     read_text,
 )
 from cogenesis_langchain.commands.running import Listener, record, router_for, run
+from cogenesis_langchain.errors import InputError
 
 
 class _Screen(Listener):
@@ -69,6 +70,8 @@ def write(
     from cogenesis_langchain.state import RouterContext
 
     instruction = read_text(text)
+    if not instruction.strip():
+        raise InputError("the request is empty: say what should be written")
     engine = load_engine(config)
     engine.warm_in_background()
     router = router_for(engine)
@@ -87,6 +90,7 @@ def write(
         for warning in found["warnings"]:
             err.print(f"note: {warning}", style="yellow", markup=False)
         sent = sum(receipt["status"] not in ("failed", "refused") for receipt in found["receipts"])
-        err.print(f"route {found['route']}; {sent} request(s) left; see `cogenesis receipts`", style="dim")
+        where = "see `cogenesis receipts`" if sent else "nothing left this machine"
+        err.print(f"route {found['route']}; {sent} request(s) sent; {where}", style="dim", markup=False)
     if found["route"] == "block":
         raise typer.Exit(6)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 import stat
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +53,21 @@ def test_receipt_says_what_left(audit: Audit) -> None:
     assert audit.verify().ok
 
 
+def test_folders_are_closed_to_others(tmp_path: Path) -> None:
+    """Every folder that is made on the way is 0700, whatever the umask; one that was there stays as it is."""
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    old = os.umask(0)
+    try:
+        _filled(Audit(there / "a" / "b" / "audit"), 1)
+    finally:
+        os.umask(old)
+    made = [there / "a", there / "a" / "b", there / "a" / "b" / "audit"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
+    assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
 def test_intent_without_outcome_is_unresolved(audit: Audit) -> None:
     """A crash between intent and outcome leaves a row that says the bytes may have left."""
     audit.intent(OUT, route="sketch", user="dana")
@@ -67,17 +82,6 @@ def test_receipts_by_user_and_limit(audit: Audit) -> None:
     assert [entry.receipt.id for entry in audit.receipts("ravi")] == [mine.id]
     assert len(audit.receipts("dana")) == 2
     assert [entry.receipt.id for entry in audit.receipts(limit=1)] == [mine.id]
-
-
-def test_for_body_finds_all_attempts_of_this_run(audit: Audit) -> None:
-    """Retries have receipts of their own; earlier runs with the same body do not count."""
-    audit.intent(OUT, route="sketch", user="dana")
-    time.sleep(0.005)
-    since = time.perf_counter()
-    time.sleep(0.005)
-    new = [audit.intent(OUT, route="sketch", user="dana", attempt=n).id for n in (1, 2)]
-    assert [receipt.id for receipt in audit.for_body(OUT.sha256, user="dana", since=since)] == new
-    assert audit.for_body(OUT.sha256, user="ravi") == []
 
 
 def test_hits_and_vetoes_hold_no_value(audit: Audit) -> None:

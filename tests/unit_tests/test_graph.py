@@ -21,7 +21,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.errors import AuditError, DetectorError, InputError, StoreError
+from cogenesis_langchain.errors import AuditError, DetectorError, InputError, StoreError, WriterError
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last_text
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
@@ -182,6 +182,30 @@ def test_a_cloud_that_fails_is_answered_locally(
     assert "Quillon" in found["text"]
     assert found["warnings"]
     assert word in found["warnings"][0]
+
+
+def test_a_cloud_that_fails_is_not_asked_again_with_fewer_words(
+    make_engine: EngineMaker, cloud: RecordingCloud
+) -> None:
+    """`on_failure: [{level: kind}, ...]` is for sketches that fail; a refused key is refused twice."""
+    routing = routed("sketch")
+    routing["decisions"][0]["on_failure"] = [{"level": "kind"}, {"route": "local"}]
+    cloud.script(Reply.error(401))
+    found = router_of(make_engine(routing=routing)).invoke(INSTRUCTION)
+    assert (found["route"], len(cloud.requests), len(found["warnings"])) == ("local", 1, 1)
+
+
+def test_a_choice_that_fails_is_written_locally(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """A writer that cannot choose a kind can still write; nothing is sent and the answer says why."""
+
+    class NoChoice(FakeWriter):
+        def choose(self, *args: Any, **kwargs: Any) -> str:
+            raise WriterError("the server ignores response_format")
+
+    found = router_of(make_engine({"writer": NoChoice()})).invoke("Please write something for me.")
+    assert (found["route"], cloud.requests) == ("local", [])
+    assert found["text"]
+    assert "response_format" in found["warnings"][0]
 
 
 def test_a_slow_cloud_and_a_dead_one(make_engine: EngineMaker, cloud: RecordingCloud, tmp_path: Path) -> None:

@@ -35,14 +35,16 @@ def test_policies_load(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def commands() -> list[str]:
-    """The `cogenesis` lines of the shell blocks."""
+    """The `cogenesis` lines of the shell blocks and of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     lines = [line.partition("   #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    lines += [line.strip().replace("$(BIN)/cogenesis", "cogenesis") for line in makefile.splitlines()]
     return [line for line in lines if line.startswith("cogenesis ")]
 
 
 @pytest.mark.parametrize("line", commands())
 def test_commands_parse(line: str) -> None:
-    """Every `cogenesis` line of the shell blocks names a command and options that exist."""
+    """Every `cogenesis` line of README and Makefile names a command and options that exist."""
     command: Any = typer.main.get_command(app)
     words = shlex.split(line)[1:]
     context = command.make_context("cogenesis", list(words), resilient_parsing=True)

@@ -45,13 +45,12 @@ def test_only_an_exact_handle_is_one(text: object) -> None:
     assert not is_handle(text)
 
 
-def test_bodies_are_kept_by_their_hash() -> None:
-    """A body is found by the SHA-256 of its bytes, by its own scope only."""
+def test_bytes_are_spent_once() -> None:
+    """The same prepared bytes are given leave once in their scope."""
     vault = Vault()
-    name = vault.put_object(A, '{"a": "é"}')
-    assert vault.get_object(A, name) == '{"a": "é"}'
-    with pytest.raises(VaultError):
-        vault.get_object(B, name)
+    assert vault.spend(A, "one")
+    assert not vault.spend(A, "one")
+    assert vault.spend(B, "one")
 
 
 def test_the_floor_only_rises() -> None:
@@ -86,15 +85,6 @@ def test_forget_drops_everything() -> None:
     assert vault.floor(A) is None
     assert not len(vault.table(A))
     assert vault.get(B, other) == "other"
-
-
-def test_forget_user_drops_every_thread_of_that_user() -> None:
-    """All threads of one user go, and nobody else's."""
-    vault = Vault()
-    for scope in (A, ("ada", "thread-2"), B):
-        vault.put(scope, "raw")
-    assert vault.forget_user("ada") == 2
-    assert len(vault) == 1
 
 
 def test_ended_scopes_are_dropped_oldest_first() -> None:
