@@ -13,6 +13,7 @@ from cogenesis_langchain.errors import CloudError
 MAX_ANSWER_BYTES = 2_097_152
 JSON = "application/json"
 SSE = "text/event-stream"
+_PASSING = (502, 503, 504)  # what stands before the model says that it did not take the request
 
 
 def refusal(response: httpx.Response, *, streamed: bool, key: str | None) -> CloudError | None:
@@ -31,7 +32,7 @@ def refusal(response: httpx.Response, *, streamed: bool, key: str | None) -> Clo
     if status == 429:
         return CloudError("the cloud is asked too often or the quota is used up (status 429)", retryable=True)
     if status != 200:
-        return CloudError(f"the cloud answers with status {status}", retryable=status == 408 or status >= 500)
+        return CloudError(f"the cloud answers with status {status}", retryable=status in _PASSING)
     if kind != (SSE if streamed else JSON) or "content-encoding" in response.headers:
         return CloudError("the cloud's answer is no chat completion: check models.cloud.base_url")
     return None
@@ -42,13 +43,16 @@ def never_left(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
-def broken(error: httpx.HTTPError) -> CloudError:
-    """What a broken connection means, without httpx's own words."""
+def broken(error: httpx.HTTPError, *, arrived: bool = False) -> CloudError:
+    """What a broken connection means, without httpx's own words.
+
+    `arrived` says that the answer had begun: the cloud has the request then, and it is not sent again.
+    """
     if never_left(error):
         return CloudError("the cloud cannot be reached: check the network and models.cloud", retryable=True)
     if isinstance(error, httpx.TimeoutException):
-        return CloudError("the cloud did not answer in time (models.cloud.timeout_s)", retryable=True)
-    return CloudError(f"the connection to the cloud broke ({type(error).__name__})", retryable=True)
+        return CloudError("the cloud did not answer in time (models.cloud.timeout_s)", retryable=not arrived)
+    return CloudError(f"the connection to the cloud broke ({type(error).__name__})", retryable=not arrived)
 
 
 def accepted(response: httpx.Response, *, deadline: float, streamed: bool) -> httpx.Response:
@@ -58,7 +62,8 @@ def accepted(response: httpx.Response, *, deadline: float, streamed: bool) -> ht
 
 
 class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of an accepted answer. Raises CloudError where it is too long, too slow or cut off.
+    """The body of an accepted answer. Raises CloudError where it is too long, too slow or cut off: never a
+    retryable one, because the cloud has read the request and sending it again would show it twice.
 
     `deadline` is a `time.monotonic()` moment for the whole answer.
     """
@@ -74,7 +79,7 @@ class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
                 self._count(chunk)
                 yield chunk
         except httpx.HTTPError as error:
-            problem = broken(error)
+            problem = broken(error, arrived=True)
         self._finish(problem)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -84,7 +89,7 @@ class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
                 self._count(chunk)
                 yield chunk
         except httpx.HTTPError as error:
-            problem = broken(error)
+            problem = broken(error, arrived=True)
         self._finish(problem)
 
     def close(self) -> None:
@@ -101,10 +106,10 @@ class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
         if self._size > MAX_ANSWER_BYTES:
             raise CloudError(f"the cloud's answer is longer than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > self._deadline:
-            raise CloudError("the cloud did not finish in time (models.cloud.timeout_s)", retryable=True)
+            raise CloudError("the cloud did not finish in time (models.cloud.timeout_s)")
 
     def _finish(self, problem: CloudError | None) -> None:
         if problem is not None:  # raised outside the handler: nothing is chained to it
             raise problem
         if self._streamed and not self._tail.rstrip().endswith(b"[DONE]"):
-            raise CloudError("the cloud's answer was cut off", retryable=True)
+            raise CloudError("the cloud's answer was cut off")

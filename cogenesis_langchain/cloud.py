@@ -3,7 +3,8 @@
 Two phases. `prepare` runs the client up to the door, where the exact bytes are recorded and nothing leaves;
 they can be shown, vaulted and approved. `send` and `stream` run the client again from those bytes with a
 `Permit`, and the gate lets through nothing but them. The client's own retries are off; at most two more
-attempts are made here, each with its own check and its own intent, within one time limit for all.
+attempts are made here, each with its own check and its own intent, within one time limit for all. A request
+that the cloud began to answer is sent again only for status 429, 502, 503 or 504.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ What is covered: a request leaves only with a `Permit` for exactly its bytes (SH
 configured address, with headers made here (nothing that the client or the environment added), as plain
 chat messages without a known value anywhere in the body and, outside our pinned prompt frames and the
 issued placeholders, without anything the detector finds. Its intent is on disk before the first byte. No
-redirect is followed; no proxy, netrc or other variable is obeyed.
+redirect is followed; no proxy, netrc, key log or other variable is obeyed.
 
 What is not covered: what the permitted bytes tell a clever reader, their size and their timing; a known
 value in a disguise that `normalize` does not undo; other code of this process that opens a connection of
@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import ssl
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,7 +31,7 @@ import httpx
 
 from cogenesis_langchain.answer import JSON, SSE, accepted, broken, never_left, refusal
 from cogenesis_langchain.audit import Audit
-from cogenesis_langchain.endpoints import check_endpoint
+from cogenesis_langchain.endpoints import check_endpoint, tls_context
 from cogenesis_langchain.errors import CloudError, CoGenesisError, ConfigError, GateError, GateHit
 from cogenesis_langchain.frames import without_frames
 from cogenesis_langchain.permit import Permit, Prepared, current
@@ -62,11 +61,7 @@ class Gate:
     def __init__(self, config: CloudModelConfig, audit: Audit, max_body_bytes: int = 65_536) -> None:
         self.config, self.audit, self.max_body_bytes = config, audit, max_body_bytes
         self.url = httpx.URL(check_endpoint(config.base_url) + "/chat/completions")
-        # Loading certificates takes tens of milliseconds; plain http is accepted on loopback alone.
-        https = self.url.scheme == "https"
-        self.tls = (
-            httpx.create_ssl_context(trust_env=False) if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        )
+        self.tls = tls_context(str(self.url))
 
     def admit(self, request: httpx.Request, body: bytes) -> _Ticket:
         """Check everything, then write the intent. Raises Prepared, GateError, GateHit or AuditError."""

@@ -1,4 +1,4 @@
-"""What may stand as an address in the config. Pure.
+"""What may stand as an address in the config, and how TLS is spoken to it. Contacts nobody.
 
 An endpoint is `https://host[:port][/path]`; plain http is accepted on loopback only. No user info, query
 or fragment: they carry secrets into logs, and the gate compares scheme, host, port and path.
@@ -7,7 +7,11 @@ or fragment: they carry secrets into logs, and the gate compares scheme, host, p
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -21,6 +25,22 @@ def origin(url: str) -> tuple[str, str, int]:
     """(scheme, host, port) of a checked URL, the default port filled in: what two endpoints share."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]
+
+
+def tls_context(url: str) -> ssl.SSLContext:
+    """TLS for private bytes to `url`: certifi's authorities, host names checked, no variable obeyed.
+
+    Python's and httpx's default contexts write the keys of each session to the file SSLKEYLOGFILE names.
+    """
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # demands a certificate, and the right name in it
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default context's own choice from Python 3.13 on
+    if urlsplit(url).scheme == "https":  # loading takes tens of milliseconds; plain http needs none
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
 
 
 def check_endpoint(url: str) -> str:

@@ -12,11 +12,12 @@ import json
 import math
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from cogenesis_langchain.endpoints import tls_context
 from cogenesis_langchain.errors import ConfigError, WriterError
 from cogenesis_langchain.writer_parts import Cancel, Prompt
 
@@ -94,9 +95,9 @@ class RemoteWriter:
         body = self._body(prompt, max_tokens, temperature) | {"stream": True}
         if seed is not None:
             body["seed"] = seed
-        with self._post(body, "text/event-stream") as response:
-            finished = False
-            for line in _lines(response):
+        finished = False
+        with closing(self._post(body, "text/event-stream")) as lines:
+            for line in lines:
                 if cancel is not None and cancel.is_set():
                     return
                 if not line.startswith("data:"):
@@ -135,8 +136,7 @@ class RemoteWriter:
             "type": "json_schema",
             "json_schema": {"name": "choice", "strict": True, "schema": schema},
         }
-        with self._post(body, "application/json") as response:
-            answer = "".join(_lines(response))
+        answer = "".join(self._post(body, "application/json"))
         try:
             choice = json.loads(json.loads(answer)["choices"][0]["message"]["content"])["choice"]
         except (ValueError, LookupError, TypeError):
@@ -179,6 +179,7 @@ class RemoteWriter:
                     headers=headers,
                     timeout=httpx.Timeout(read, connect=connect),
                     trust_env=False,
+                    verify=tls_context(self._url),
                     follow_redirects=False,
                 )
             return self._made
@@ -192,24 +193,31 @@ class RemoteWriter:
             "temperature": temperature,
         }
 
-    @contextmanager
-    def _post(self, body: dict[str, Any], expected: str) -> Iterator[httpx.Response]:
-        """The response, its status and type checked. Errors name the endpoint, never the text."""
+    def _post(self, body: dict[str, Any], expected: str) -> Generator[str, None, None]:
+        """The lines of the answer, its status and type checked.
+
+        Errors name the endpoint, never the text. They are raised where no other is being handled: what is
+        chained to an error is printed with it, and an encoder's or decoder's error quotes what it failed on.
+        """
         import httpx
 
+        where = f"the local model's endpoint {self._url}"
         try:
             with self._client().stream(
                 "POST", self._url, json=body, headers={"accept": expected}
             ) as response:
                 _check(response, expected)
-                yield response
+                yield from _lines(response)
+            return
+        except WriterError:
+            raise
         except httpx.TimeoutException:
-            raise WriterError(f"the local model's endpoint {self._url} took too long to answer") from None
+            problem = f"{where} took too long to answer"
         except httpx.HTTPError as error:
-            raise WriterError(
-                f"the local model's endpoint {self._url} does not answer ({type(error).__name__}); "
-                "is the server running?"
-            ) from None
+            problem = f"{where} does not answer ({type(error).__name__}); is the server running?"
+        except Exception as error:
+            problem = f"{where} cannot be asked for this text ({type(error).__name__})"
+        raise WriterError(problem)
 
 
 def _endpoint(base_url: str) -> str:
@@ -254,9 +262,8 @@ def _lines(response: httpx.Response) -> Iterator[str]:
 
 def _delta(data: str) -> tuple[str, bool]:
     """Text of one event, and whether the server says that the answer ends here."""
-    try:
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
         event = json.loads(data)
         choice = event["choices"][0] if event.get("choices") else {}
         return str((choice.get("delta") or {}).get("content") or ""), bool(choice.get("finish_reason"))
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise WriterError("the local model's endpoint sent an event that is no JSON") from None
+    raise WriterError("the local model's endpoint sent an event that is no JSON")

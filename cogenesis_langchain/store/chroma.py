@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from cogenesis_langchain.endpoints import tls_context
 from cogenesis_langchain.errors import CoGenesisError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
@@ -162,15 +163,15 @@ def _on_server(server: ServerConfig | None) -> ClientAPI:
     assert server is not None
     key = server.api_key
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else None
-    with _OPENING, _nothing_from_environment():
+    with _OPENING, _nothing_from_environment(server.base_url):
         return chromadb.HttpClient(
             host=server.base_url, port=server.port, ssl=server.ssl, headers=headers, settings=_settings()
         )
 
 
 @contextmanager
-def _nothing_from_environment() -> Iterator[None]:
-    """Chroma makes its own httpx client: no proxies, no `.netrc`, no redirects, and a timeout."""
+def _nothing_from_environment(url: str) -> Iterator[None]:
+    """Chroma makes its own httpx client: no proxies, `.netrc`, key log or redirects, and a timeout."""
     import httpx
     from chromadb.api import fastapi
 
@@ -178,6 +179,7 @@ def _nothing_from_environment() -> Iterator[None]:
 
     def client(**given: Any) -> Any:
         given |= {"trust_env": False, "follow_redirects": False, "timeout": _TIMEOUT_S}
+        given["verify"] = tls_context(url)
         return httpx.Client(**given)
 
     module.httpx = SimpleNamespace(Client=client)

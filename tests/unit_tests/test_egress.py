@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -474,6 +475,19 @@ def test_environment_is_ignored(
     assert make(server.base_url).prepare(sketch_messages(TASK), stream=stream).body == outbound.body
 
 
+def test_no_session_keys_are_written(audit: Audit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SSLKEYLOGFILE, which lets a bystander decrypt the traffic, is not obeyed; servers are still checked."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    for url in ("https://api.example.com/v1", "http://127.0.0.1:1/v1"):
+        key = EnvironmentKey("os.environ/NO_SUCH")
+        tls = Gate(CloudModelConfig(base_url=url, model="m", api_key=key), audit).tls
+        assert tls.keylog_filename is None
+        assert tls.check_hostname
+        assert tls.verify_mode is ssl.CERT_REQUIRED
+        assert bool(tls.cert_store_stats()["x509_ca"]) == url.startswith("https")
+    assert not (tmp_path / "keys").exists()
+
+
 def test_no_key_no_authorization(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
     """Without a configured key no authorization header leaves at all."""
     cloud = make(server.base_url)
@@ -564,7 +578,10 @@ _BAD = {
     "403": (Reply.error(403), "refuses the key", 1),
     "404": (Reply.error(404), "no such address or model", 1),
     "429": (Reply.error(429), "too often", 3),
-    "500": (Reply.error(500), "status 500", 3),
+    "408": (Reply.error(408), "status 408", 1),
+    "500": (Reply.error(500), "status 500", 1),
+    "503": (Reply.error(503), "status 503", 3),
+    "504": (Reply.error(504), "status 504", 3),
 }
 
 
@@ -572,7 +589,7 @@ _BAD = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", sorted(_BAD))
 def test_bad_answers(make: Callable[..., Cloud], audit: Audit, case: str, stream: bool, run: str) -> None:
-    """Each ends in a CloudError that says what to do; only what may pass by itself is tried again."""
+    """Each ends in a CloudError that says what to do; only what may pass by itself is sent again."""
     reply, message, attempts = _BAD[case]
     with RecordingCloud(default=reply) as server:
         cloud = make(server.base_url)
@@ -600,7 +617,7 @@ def test_401_names_the_variable(make: Callable[..., Cloud], monkeypatch: pytest.
 def test_each_retry_passes_the_gate(make: Callable[..., Cloud], audit: Audit, run: str) -> None:
     """A second attempt is checked anew and has an intent of its own."""
     detector = FakeDetector()
-    with RecordingCloud([Reply.error(429), Reply.error(500)]) as server:
+    with RecordingCloud([Reply.error(429), Reply.error(503)]) as server:
         cloud = make(server.base_url)
         outbound = cloud.prepare(public("hello"))
         assert _send(cloud, outbound, run, detector=detector) == SKETCH
@@ -619,7 +636,7 @@ def test_a_retry_may_be_refused(make: Callable[..., Cloud], audit: Audit) -> Non
             self.patterns = {"WORD": "hello"}
             return found
 
-    with RecordingCloud(default=Reply.error(500)) as server:
+    with RecordingCloud(default=Reply.error(503)) as server:
         cloud = make(server.base_url)
         outbound = cloud.prepare(public("hello"))
         with pytest.raises(GateHit):
@@ -686,14 +703,26 @@ def test_cut_stream(make: Callable[..., Cloud], reply: Reply, run: str) -> None:
         assert len(server.requests) == 1
 
 
-def test_cut_answer(make: Callable[..., Cloud]) -> None:
-    """A plain answer that ends early is tried again, then an error."""
-    with RecordingCloud(default=Reply(cut_after=3)) as server:
+@pytest.mark.parametrize("run", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("reply", "stream"),
+    [
+        (Reply(cut_after=3), False),
+        (Reply(cut_after=0), True),
+        (Reply(raw=b"\n", content_type="text/event-stream"), True),
+    ],
+    ids=["plain answer dropped", "stream dropped before a word", "stream ends before a word"],
+)
+def test_cut_answer(make: Callable[..., Cloud], audit: Audit, reply: Reply, stream: bool, run: str) -> None:
+    """Once the cloud began to answer it has the body: a cut answer is an error, and no second sending."""
+    with RecordingCloud(default=reply) as server:
         cloud = make(server.base_url)
-        outbound = cloud.prepare(public("hello"))
-        with pytest.raises(CloudError, match="broke"):
-            cloud.send(outbound, permit(outbound))
-        assert len(server.requests) == 3
+        outbound = cloud.prepare(public("hello"), stream=stream)
+        with pytest.raises(CloudError, match=r"broke|cut off") as caught:
+            _send(cloud, outbound, run)
+        assert len(server.requests) == 1
+    assert not caught.value.retryable
+    assert statuses(audit) == ["sent"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

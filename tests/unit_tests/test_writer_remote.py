@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cogenesis_langchain.errors import ConfigError, WriterError
@@ -184,6 +187,45 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         writer = RemoteWriter(url, "m", "sk-key")
         assert list(writer.write(PROMPT, scope="u")) == ["hi"]
         assert "sk-key" not in repr(writer)
+
+
+def test_no_session_keys_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SSLKEYLOGFILE is not obeyed, and servers are still checked."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    made: list[ssl.SSLContext] = []
+    client = httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **given: made.append(given["verify"]) or client(**given))
+    writer = RemoteWriter("https://host/v1", "m")
+    writer._client()
+    writer.close()
+    (tls,) = made
+    assert tls.keylog_filename is None
+    assert tls.check_hostname
+    assert tls.verify_mode is ssl.CERT_REQUIRED
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("key", [None, "sk-caf\xe9"], ids=["half a surrogate pair", "key outside ASCII"])
+def test_what_cannot_be_encoded_is_not_quoted(key: str | None) -> None:
+    """An encoder's error holds the whole prompt or key: ours names its kind, and nothing is chained to it."""
+    text = "Ada Quill (fictional)" + ("\ud800" if key is None else "")
+    prompt = (Turn("user", (text,)),)
+    with server(event("hi", "stop")) as (url, requests):
+        writer = RemoteWriter(url, "m", key)
+        for ask in (lambda: list(writer.write(prompt, scope="u")), lambda: writer.choose(prompt, ["a", "b"])):
+            with pytest.raises(WriterError, match="UnicodeEncodeError") as caught:
+                ask()
+            assert caught.value.__context__ is None
+            assert caught.value.__cause__ is None
+    assert requests == []
+
+
+@pytest.mark.parametrize("answer", ["data: nonsense\n\n", "data: [1]\n\n"])
+def test_nothing_is_chained_to_an_error(answer: str) -> None:
+    """A parser's error holds what the model wrote."""
+    with server(answer) as (url, _), pytest.raises(WriterError, match="no JSON") as caught:
+        list(RemoteWriter(url, "m").write(PROMPT, scope="u"))
+    assert caught.value.__context__ is None
 
 
 def test_counts_err_on_the_safe_side() -> None:
