@@ -202,10 +202,11 @@ class Engine:
         """
         from cogenesis_langchain.generalize import warm
 
+        writer = self.writer  # asked for once: after a `close` meanwhile no second model is loaded
         self.detector.warm()
-        self.writer.load()
+        writer.load()
         if self.has_cloud:
-            warm(self.vocabulary, self.embedder, self.writer)
+            warm(self.vocabulary, self.embedder, writer)
             self.cloud.warm()
 
     def warm_in_background(self) -> threading.Thread:

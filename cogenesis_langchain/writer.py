@@ -134,11 +134,14 @@ class LlamaCppWriter:
 
     def _llama(self) -> Llama:
         with self._loading:
-            if self._closed:
-                raise WriterError("the local model was closed; make a new writer")
+            self._check_open()
             if self._engine is None:
                 self._engine = Llama(self.path, self._n_ctx, self._n_threads)
             return self._engine
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WriterError("the local model was closed; make a new writer")
 
     def warm(self, prompt: Prompt, *, scope: str, cancel: Cancel | None = None) -> None:
         """Reads everything before the last part and keeps that state under `scope`.
@@ -265,7 +268,7 @@ class LlamaCppWriter:
                 self._live = []
 
     def close(self) -> None:
-        """Frees the model once the stream in progress has ended. Later calls raise WriterError."""
+        """Frees the model once the stream in progress has ended. Calls that wait or come later raise."""
         with self._turnstile.foreground(), self._loading:
             self._closed = True
             self._snapshots.clear()
@@ -364,7 +367,11 @@ class LlamaCppWriter:
         return True
 
     def _check_live(self, llama: Llama) -> None:
-        """Starts anew after an interrupt between decoding tokens and writing them down."""
+        """Starts anew after an interrupt between decoding tokens and writing them down.
+
+        Asked at each turn, so that who waited while the model was freed does not touch it: WriterError.
+        """
+        self._check_open()
         if llama.length() != len(self._live):
             llama.clear()
             self._live = []

@@ -13,7 +13,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,12 @@ class Llama:
     # Vocabulary: may be asked while another thread streams.
 
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids. Control text is `special`; content never is."""
-        data = text.encode("utf-8", "replace")
+        """Token ids. Control text is `special`; content never is. WriterError for text that is no Unicode."""
+        data = None
+        with suppress(UnicodeEncodeError):  # which carries the text
+            data = text.encode()
+        if data is None:
+            raise WriterError("the text holds half of a surrogate pair, which no model can read: remove it")
         room = len(data) + 8
         ids = (ctypes.c_int32 * room)()
         with self._vocab_lock:

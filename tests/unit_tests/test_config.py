@@ -15,6 +15,7 @@ from cogenesis_langchain import yaml_lines
 from cogenesis_langchain.config import PRESETS, Config, json_schema, load, preset_text
 from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
 from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.settings import EnvironmentKey
 from cogenesis_langchain.types import All, Any_, Compare, Level, Match, Not, Route, Step
 
 DESIGN = """\
@@ -223,6 +224,18 @@ def test_private_values_of_the_file_are_in_no_message_and_no_repr() -> None:
     broken["privacy"]["known_values"]["add"] = ["Quellhofstrasse 9", 3]  # type: ignore[index]
     broken["privacy"]["tier"] = {"Quellhofstrasse 9": 1}
     assert "Quellhof" not in complaint(broken)
+
+
+def test_nothing_that_is_shown_or_kept_of_a_key_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """repr, str, pickle, copies and their attributes hold the variable's name only."""
+    monkeypatch.setenv("MY_KEY", "sk-canary")
+    key = EnvironmentKey("os.environ/MY_KEY")
+    again = pickle.loads(pickle.dumps(key))
+    for shown in (key, copy.deepcopy(key), again):
+        assert shown.get_secret_value() == "sk-canary"
+        texts = [repr(shown), str(shown), f"{shown}", repr(vars(shown)), repr(pickle.dumps(shown))]
+        assert not any("canary" in text for text in texts)
+        assert "MY_KEY" in repr(shown)
 
 
 def test_the_key_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

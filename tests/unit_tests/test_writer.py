@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 
 from cogenesis_langchain import writer as writer_module
 from cogenesis_langchain.chat_templates import template
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
-from cogenesis_langchain.testing import FakeWriter
+from cogenesis_langchain.testing import FakeDetector, FakeWriter
 from cogenesis_langchain.writer import LlamaCppWriter, RemoteWriter, Turn, Writer
-from cogenesis_langchain.writer_llama import CHUNK
+from cogenesis_langchain.writer_llama import CHUNK, Llama
 
 SPECIAL = 1_000_000  # control text is one token per character above this
 
@@ -32,6 +35,7 @@ class FakeLlama:
         self.can_trim = True
         self.on_decode: Callable[[], None] = lambda: None
         self.said: list[str] = []
+        self.freed = False
         FakeLlama.made.append(self)
 
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
@@ -47,6 +51,7 @@ class FakeLlama:
         return token == 0
 
     def decode(self, tokens: list[int]) -> None:
+        assert not self.freed
         assert 0 < len(tokens) <= CHUNK
         assert len(self.state_now) + len(tokens) <= self.n_ctx
         self.on_decode()
@@ -54,6 +59,7 @@ class FakeLlama:
         self.read += tokens
 
     def length(self) -> int:
+        assert not self.freed
         return len(self.state_now)
 
     def clear(self, *, overwrite: bool = False) -> None:
@@ -79,7 +85,7 @@ class FakeLlama:
         return max(allowed)
 
     def close(self) -> None:
-        self.state_now = []
+        self.state_now, self.freed = [], True
 
 
 @pytest.fixture
@@ -94,6 +100,14 @@ def llama(writer: LlamaCppWriter) -> FakeLlama:
     """The stand-in behind a writer."""
     writer.load()
     return FakeLlama.made[0]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for another thread, five seconds at most."""
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def prompt(last: str, context: str = "c" * 300) -> tuple[Turn, ...]:
@@ -288,6 +302,82 @@ def test_a_closed_writer_says_so(writer: LlamaCppWriter) -> None:
         writer.load()
     with pytest.raises(WriterError, match="closed"):
         list(writer.write(prompt("x"), scope="ada"))
+
+
+@pytest.mark.parametrize("call", ["warm", "write", "choose"])
+def test_closing_while_the_model_is_read_into(writer: LlamaCppWriter, call: str) -> None:
+    """`close` waits for one chunk; who was reading, or waits behind it, never touches the freed model."""
+    fake, reading, goes_on = llama(writer), threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def hold() -> None:
+        reading.set()
+        assert goes_on.wait(5)
+
+    def trying(ask: Callable[[], Any]) -> threading.Thread:
+        def run() -> None:
+            try:
+                ask()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    asks: dict[str, Callable[[], Any]] = {
+        "warm": lambda: writer.warm(prompt("x"), scope="ben"),
+        "write": lambda: list(writer.write(prompt("x"), scope="ben")),
+        "choose": lambda: writer.choose(prompt("x"), ["mail", "memo"]),
+    }
+    fake.on_decode = hold
+    threads = [trying(lambda: writer.warm(prompt("x"), scope="ada"))]
+    assert reading.wait(5)
+    threads.append(trying(writer.close))
+    until(lambda: writer._turnstile._waiting == 1)
+    threads.append(trying(asks[call]))
+    if call != "warm":
+        until(lambda: writer._turnstile._waiting == 2)
+    goes_on.set()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert fake.freed
+    assert all(isinstance(error, WriterError) and "closed" in str(error) for error in errors)
+    assert 1 <= len(errors) <= 2, "one that waits may be served before the end"
+
+
+def test_closing_the_engine_ends_its_warming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warm-up that `close` overtakes loads no second model, which nobody would free."""
+    closed = threading.Event()
+
+    class Slow(FakeDetector):
+        def warm(self) -> None:
+            assert closed.wait(5)
+
+    FakeLlama.made = []
+    monkeypatch.setattr(writer_module, "Llama", FakeLlama)
+    monkeypatch.setattr("cogenesis_langchain.models.locate", lambda name, **_: Path(name))
+    engine = Engine(load("preset:default", require_keys=False), detector=Slow())
+    thread = engine.warm_in_background()
+    try:
+        until(lambda: engine.built("writer"))
+        engine.close()
+    finally:
+        closed.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert not engine.built("writer")
+    assert FakeLlama.made == []
+
+
+def test_text_that_is_no_unicode_is_not_quoted() -> None:
+    """Half a surrogate pair: a WriterError without the text, before the model is asked."""
+    unloaded = object.__new__(Llama)
+    with pytest.raises(WriterError, match="surrogate") as caught:
+        unloaded.tokens("Ada Quill (fictional) \ud800")
+    assert caught.value.__context__ is None
+    assert "Ada" not in str(caught.value)
 
 
 def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
