@@ -104,7 +104,7 @@ class Chain:
     def locked(self) -> Iterator[None]:
         """No other thread or process changes the log meanwhile."""
         with self._guard, self._explained():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
             try:
                 with FileLock(self.folder / "lock", timeout=_WAIT_S, mode=0o600):
                     yield
@@ -176,13 +176,13 @@ class Chain:
 
     def _load_key(self) -> bytes:
         """The key, made on first use; AuditError where a log exists and its key does not."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder)
         if not self.key_path.exists():
             if self.head_path.exists():
                 raise AuditError(
                     f"the key of the receipts is gone, so nothing is sent: put {self.key_path} back"
                 )
-            self.key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.key_path.parent)
             draft = self.key_path.with_name(f"{self.key_path.name}.{secrets.token_hex(4)}")
             with _opened(draft, os.O_EXCL) as file:
                 os.write(file, secrets.token_bytes(32))
@@ -211,6 +211,16 @@ class Chain:
             return None
         count, _, mac = text.partition(":")
         return int(count), mac
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, all 0700: `mkdir` leaves the parents to the umask.
+
+    Folders that are there stay as they are. OSError as `Path.mkdir`.
+    """
+    for missing in [path for path in reversed(folder.parents) if not path.exists()]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -104,18 +104,21 @@ def _many(engine: Any, source: Path, target: Path, options: dict[str, Any]) -> N
     part = target.with_name(target.name + ".part")
     try:
         requests = list(_requests(source))
-        with _private_file(part) as file:
-            for number, request in track(requests, description="explaining", console=err):
-                try:
-                    line = _one(engine, request, number, options)
-                except CoGenesisError as error:
-                    raise type(error)(f"{source}, line {number}: {error}") from None
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
+        file = _private_file(part)
+        try:
+            with file:
+                for number, request in track(requests, description="explaining", console=err):
+                    try:
+                        line = _one(engine, request, number, options)
+                    except CoGenesisError as error:
+                        raise type(error)(f"{source}, line {number}: {error}") from None
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
     finally:
-        part.unlink(missing_ok=True)
         engine.close()
 
 
@@ -131,9 +134,13 @@ def _one(engine: Any, request: dict[str, Any], number: int, options: dict[str, A
 
 
 def _private_file(path: Path) -> IO[str]:
-    """Opens a new file that only its owner can read. InputError where that is impossible."""
+    """Opens a new file that only its owner can read. InputError where that is impossible.
+
+    What stands there goes first: a file would keep its mode, and a link would be followed.
+    """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
     except OSError as error:
         raise InputError(f"{path.parent}: cannot write there: {error.strerror}") from None
     return os.fdopen(handle, "w", encoding="utf-8")

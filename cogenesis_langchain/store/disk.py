@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from cogenesis_langchain.chain import make_folder
 from cogenesis_langchain.errors import StoreBusyError, StoreError
 from cogenesis_langchain.store.values import sqlite_errors, vacuum
 
@@ -36,9 +37,9 @@ _ORPHANS = (
 
 
 def prepare(root: Path) -> None:
-    """Make the folder, closed to everybody but its owner before anything is put into it."""
+    """Make the folder and what is missing above it, closed to everybody but their owner from the start."""
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(root)
         root.chmod(0o700)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -188,7 +188,7 @@ def test_write_prints_the_text_and_nothing_else_on_stdout(
     assert (streamed.code, whole.code) == (0, 0)
     assert streamed.out == whole.out
     assert streamed.out.startswith("Here it is:")
-    assert "route sketch; 1 request(s) left" in streamed.err
+    assert "route sketch; 1 request(s) sent" in streamed.err
     assert len(cloud.bodies) == 2
     assert not leaked(cloud.raw)
 
@@ -440,6 +440,30 @@ def test_explain_jsonl_answers_every_line(
     assert [path.name for path in tmp_path.glob("*.part")] == []
 
 
+@pytest.mark.parametrize("link", [False, True], ids=["a file anyone can read", "a link to another file"])
+def test_explain_jsonl_writes_into_a_file_of_its_own(
+    cogenesis: Run, fakes: Engine, tmp_path: Path, link: bool
+) -> None:
+    """What stands under the passing name neither lends its mode to the answers nor leads them elsewhere."""
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    part, other = tmp_path / "out.jsonl.part", tmp_path / "other"
+    source.write_text(json.dumps({"instruction": INSTRUCTION}))
+    other.write_text("as it was")
+    if link:
+        part.symlink_to(other)
+    else:
+        part.write_text("old")
+        part.chmod(0o644)
+    assert cogenesis("explain", "--jsonl", str(source), "--out", str(target)).code == 0
+    assert other.read_text() == "as it was"
+    assert not target.is_symlink()
+    assert len(lines_of(target)) == 1
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    part.mkdir()
+    assert cogenesis("explain", "--jsonl", str(source), "--out", str(target)).code == 2
+    assert part.is_dir()
+
+
 def test_explain_jsonl_builds_each_room_once(
     cogenesis: Run,
     make_engine: Callable[..., Engine],
@@ -666,8 +690,14 @@ def test_doctor_names_a_key_that_is_not_set(
 
 def test_write_file_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk leaves the old file and nothing beside it; a good write is owner-only."""
-    path = tmp_path / "out.txt"
+    path, other = tmp_path / "out.txt", tmp_path / "other"
+    other.write_text("as it was")
+    other.chmod(0o644)
+    path.symlink_to(other)
     common.write_file(path, "first")
+    assert other.read_text() == "as it was"
+    assert not path.is_symlink()
+    other.unlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def full(_handle: int) -> None:

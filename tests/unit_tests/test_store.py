@@ -159,6 +159,21 @@ def test_only_the_owner_can_read(store: ContextStore, tmp_path: Path) -> None:
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
+def test_folders_above_are_closed_too(tmp_path: Path) -> None:
+    """Every folder that is made on the way is 0700, whatever the umask; one that was there stays as it is."""
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    old = os.umask(0)
+    try:
+        ContextStore(there / "a" / "b", FakeEmbedder(), wait_s=0.2).add("ada", BEN, values_of=fields)
+    finally:
+        os.umask(old)
+    made = [there / "a", there / "a" / "b", there / "a" / "b" / "context"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
+    assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
 def everything(root: Path) -> bytes:
     """All bytes of all files."""
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
@@ -291,12 +306,13 @@ def test_a_damaged_file_is_an_error(store: ContextStore, tmp_path: Path, name: s
 
 def test_no_index_file_is_ever_written(store: ContextStore, tmp_path: Path) -> None:
     """Chroma fills index files from memory it did not clear: none exists, after adding or after reading."""
-    items = [ContextItem("note", f"note {i} zebra{i}") for i in range(70)]
+    # Each is near the next: where all are equally far apart, Chroma's approximate index may miss one.
+    items = [ContextItem("note", " ".join(f"zebra{j}" for j in range(i, i + 6))) for i in range(70)]
     files = {"chroma.sqlite3", "values.sqlite3", "write.lock"}
     for user in ("ada", "ben"):
         store.add(user, items, values_of=lambda _: ())
     for _ in range(2):
-        assert store.search("ada", "zebra42", k=1)[0].text == items[42].text
+        assert store.search("ada", items[42].text, k=1)[0].text == items[42].text
         left = {path for path in (tmp_path / "context").rglob("*") if path.name not in files}
         assert len(left) == 2
         assert all(path.is_file() and path.stat().st_size == 0 for path in left)
