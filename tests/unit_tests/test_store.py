@@ -7,11 +7,13 @@ import stat
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from chromadb.api import fastapi
 
 from cogenesis_langchain.errors import InputError, StoreBusyError, StoreError
-from cogenesis_langchain.store import ContextStore, MemoryStore, StoredValue
+from cogenesis_langchain.store import ContextStore, MemoryStore, StoredValue, chroma
 from cogenesis_langchain.testing import FakeEmbedder
 from cogenesis_langchain.types import ContextItem, KnownValue
 
@@ -172,6 +174,18 @@ def test_folders_above_are_closed_too(tmp_path: Path) -> None:
     made = [there / "a", there / "a" / "b", there / "a" / "b" / "context"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
     assert stat.S_IMODE(there.stat().st_mode) == 0o755
+
+
+def test_a_server_gets_no_session_keys_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The client that Chroma makes for a server does not obey SSLKEYLOGFILE."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr("httpx.Client", lambda **given: made.append(given))
+    with chroma._nothing_from_environment("https://host"):
+        fastapi.httpx.Client(timeout=None)
+    assert made[0]["verify"].keylog_filename is None
+    assert made[0]["verify"].check_hostname
+    assert made[0]["trust_env"] is False
 
 
 def everything(root: Path) -> bytes:
