@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 # writes its index files in place: a process killed meanwhile would lose vectors without any error. See also
 # `disk.block_index`.
 _KEEP_IN_LOG = 1_000_000_000
-_CONFIGURATION = {"hnsw": {"space": "cosine", "ef_search": 200, "sync_threshold": _KEEP_IN_LOG}}
+_CONFIGURATION = {
+    "hnsw": {
+        "space": "cosine",
+        "max_neighbors": 64,  # with fewer, one of many texts that are equally alike may never be found
+        "ef_construction": 200,
+        "ef_search": 200,
+        "sync_threshold": _KEEP_IN_LOG,
+    }
+}
 _TIMEOUT_S = 30.0
 
 

@@ -22,7 +22,6 @@ HOMES = {
     "chromadb": {"store.chroma"},
     "huggingface_hub": {"pull"},
     "langchain_openai": {"cloud"},
-    "langsmith": {"streaming"},
     "llama_cpp": {"writer_llama"},
     "onnxruntime": {"embed"},
     "openai": set(),  # only through langchain_openai
@@ -34,7 +33,7 @@ HOMES = {
 }
 """Each heavy or sensitive dependency, and the only file that imports it."""
 
-SLOW = {*HOMES, "langchain", "langchain_core", "langgraph"} - {"yaml", "ahocorasick", "langsmith"}
+SLOW = {*HOMES, "langchain", "langchain_core", "langgraph"} - {"yaml", "ahocorasick"}
 """What no file imports at its top, but for the rooms that are nothing without it."""
 FRAMEWORK_ROOMS = {"graph", "nodes", "request", "state", "interning", "streaming"}
 
@@ -165,7 +164,7 @@ def test_every_dependency_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = " ".join(project["dependencies"]).lower().replace("-", "_")
     shipped_with = {  # module -> the declared package that brings it, where the names differ
-        "ahocorasick": "pyahocorasick", "certifi": "httpx", "langsmith": "langchain_core",
+        "ahocorasick": "pyahocorasick", "certifi": "httpx",
         "pydantic_core": "pydantic", "spacy": "presidio_analyzer", "tldextract": "presidio_analyzer",
         "yaml": "pyyaml",
     }  # fmt: skip
