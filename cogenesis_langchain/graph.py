@@ -29,6 +29,7 @@ from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.interning import intern_messages, plain_answer, reveal, text_of, to_messages
 from cogenesis_langchain.nodes import Nodes, guarded
+from cogenesis_langchain.sending import Sending
 from cogenesis_langchain.state import (
     RouterContext,
     RouterInput,
@@ -85,12 +86,12 @@ _NODES = (
 
 def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]:
     """The graph before compilation."""
-    nodes = Nodes(engine)
+    nodes, sending = Nodes(engine), Sending(engine)
     graph = StateGraph(
         RouterState, context_schema=RouterContext, input_schema=RouterInput, output_schema=RouterOutput
     )
     for name in _NODES:
-        graph.add_node(name, guarded(getattr(nodes, name)))
+        graph.add_node(name, guarded(getattr(nodes, name, None) or getattr(sending, name)))
     graph.add_edge(START, "detect")
     graph.add_edge("detect", "recall")
     graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langgraph.runtime import Runtime
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.errors import (
+    AuditError,
+    ConfigError,
+    DetectorError,
+    GateError,
+    StoreError,
+)
 from cogenesis_langchain.interning import stored_message, text_of
 from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.state import RouterState, RunContext
-from cogenesis_langchain.types import Decision, Level, Outbound, Route, Step
+from cogenesis_langchain.state import RouterContext, RouterState, RunContext
+from cogenesis_langchain.types import Decision, Level, Outbound, Route, Signals, Step
 from cogenesis_langchain.writer import Prompt
 from cogenesis_langchain.writer_prompt import writing_prompt
 
 Update = dict[str, Any]
 EARLIER_TURNS = 6
 SKETCH_ROOM = 400  # tokens of n_ctx kept free for a sketch of 15 points
+
+
+Run = Runtime[RunContext]
+EVERYTHING = frozenset(Route)
+NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
+"""What breaks before or instead of a send: the request stays local."""
 
 
 class Request:
@@ -163,3 +179,62 @@ def role_of(message: BaseMessage) -> str:
 def turns(messages: Sequence[BaseMessage]) -> int:
     """How often the person has spoken in this thread, this time included."""
     return sum(isinstance(message, HumanMessage) for message in messages)
+
+
+# --- deciding, also again before a send -----------------------------------------------------------
+
+
+def decide_now(request: Request) -> tuple[Decision, str]:
+    """The decision by what is known now, and why nothing could be sent at all (empty where it could)."""
+    found, context = dict(request.state["signals"]), request.context
+    context_known = bool(found.pop("context_known", False))
+    entities = found.pop("entities", None)
+    missing = _missing(request.engine, context) if "spans" in found else "detection failed"
+    signals = Signals(
+        **found,
+        entities=None if entities is None else frozenset(entities),
+        user=request.user,
+        tags=frozenset(context.tags),
+        label=context.label,
+    )
+    decision = routing.decide(
+        signals,
+        request.engine.policy,
+        context_known=context_known,
+        floor=request.engine.vault.floor(request.scope),
+        caller=_caller(context),
+        capable=() if missing else EVERYTHING,
+    )
+    return decision, missing
+
+
+def _missing(engine: Engine, context: RouterContext) -> str:
+    """Why nothing can be sent at all; empty where something can, or where nothing will be anyway."""
+    settings = engine.config.models.cloud
+    if not engine.has_cloud:
+        return "no cloud model is configured"
+    variable = settings.missing_variable if settings else None
+    builds_only = context.dry_run or engine.policy.observe
+    return f"environment variable {variable} is not set" if variable and not builds_only else ""
+
+
+def _caller(context: RouterContext) -> Step | None:
+    """What the calling code asks for. A level without a route is a wish for the level alone."""
+    if not (context.route or context.level):
+        return None
+    return Step(Route(context.route or Route.CLOUD), Level(context.level) if context.level else None)
+
+
+@contextmanager
+def clock(timings: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the milliseconds of its body to `timings[name]`."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[name] = timings.get(name, 0.0) + (time.perf_counter() - begun) * 1000
+
+
+def why(error: BaseException) -> str:
+    """Our errors never carry the user's text; an operating-system error may name a path, so only its kind."""
+    return f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -1,0 +1,193 @@
+"""The nodes from the send to the finished text: what goes out goes once, what comes back is data.
+
+A node never raises for a broken receipt book or cloud: it records why, and the request moves right.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.errors import AuditError, CloudError, GateHit, SketchError
+from cogenesis_langchain.interning import intern_message
+from cogenesis_langchain.links import strip_links
+from cogenesis_langchain.permit import Permit
+from cogenesis_langchain.placeholders import StreamRestorer
+from cogenesis_langchain.preamble import without_preamble
+from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, Warming, clock, decide_now, why
+from cogenesis_langchain.sketch import parse_sketch
+from cogenesis_langchain.state import RouterState
+from cogenesis_langchain.streaming import emit
+from cogenesis_langchain.types import KnownValue, Outbound, Receipt, Route, Sketch, Step
+
+
+class Sending:
+    """Send, write, block and finish, over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def _request(self, state: RouterState, runtime: Run) -> Request:
+        return Request(self.engine, state, runtime.context)
+
+    def send(self, state: RouterState, runtime: Run, config: RunnableConfig) -> Update:
+        """Sends exactly the prepared bytes. A failure moves right; the local model reads meanwhile."""
+        request, timings = self._request(state, runtime), dict(state["timings"])
+        shown = state["outbound"][-1]
+        outbound = Outbound(shown["endpoint"], self.engine.vault.get(request.scope, shown["body"]))
+        if reason := self._forbidden(request, shown["id"]):
+            return request.stay(reason)
+        told: list[Receipt] = []
+        try:
+            with clock(timings, "cloud_ms"):
+                permit = self._permit(request, outbound, told)
+                if request.step().route is Route.SKETCH:
+                    Warming(request).start()
+                    points = parse_sketch(self.engine.cloud.send(outbound, permit)).points
+                    update: Update = {"sketch": list(points)}
+                else:
+                    update = self._restored(request, config, outbound, permit, timings)
+        except GateHit as hit:
+            kinds = ", ".join(sorted({span.type for span in hit.spans})) or "a known value"
+            on_hit = Step(Route(self.engine.config.privacy.gate.on_hit))
+            update = request.stay(f"the gate found {kinds} in the last bytes and sent nothing", on_hit)
+        except SketchError as error:
+            update = request.after_failure(why(error))
+        except CloudError as error:
+            update = request.after_failure(why(error), cloud_works=False)
+        except NOT_SENT as error:
+            update = request.stay(why(error))
+        return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(request, told)]}
+
+    def _forbidden(self, request: Request, outbound_id: str) -> str:
+        """Why the prepared bytes may not go after all: much may have happened since, a restart included."""
+        if request.context.dry_run:
+            return "a dry run sends nothing: local"
+        now, _ = decide_now(request)
+        if now.step.rank > request.step().rank:
+            return f"meanwhile only {now.step} is allowed: local"
+        if not self.engine.vault.spend(request.scope, outbound_id):
+            return "these bytes were sent once already, and are not sent twice: local"
+        return ""
+
+    def _permit(self, request: Request, outbound: Outbound, told: list[Receipt]) -> Permit:
+        step, known = request.step(), request.known()
+        issued: frozenset[str] = frozenset()
+        if step.route is Route.MASK:
+            table = self.engine.vault.table(request.scope)
+            issued = table.issued
+            hidden = [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
+            known = self.engine.known(request.user, hidden)
+        bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
+        return Permit(
+            body_sha256=outbound.sha256,
+            endpoint=outbound.endpoint,
+            known=known,
+            detector=self.engine.detector,
+            issued=issued,
+            min_score=self.engine.config.privacy.gate.min_score,
+            route=step.route.value,
+            level=step.level.value if step.level else None,
+            bits=bits,
+            user=request.user,
+            told=told.append,
+        )
+
+    def _receipts(self, request: Request, told: list[Receipt]) -> list[dict[str, Any]]:
+        """The receipts of this send, one per attempt, with how each attempt ended."""
+        if not told:
+            return []
+        try:
+            entries = self.engine.audit.receipts(user=request.user, limit=64)
+        except AuditError:
+            entries = []
+        ended = {entry.receipt.id: entry.receipt for entry in entries}
+        return [ended.get(receipt.id, receipt).as_dict() for receipt in told]
+
+    def _restored(
+        self,
+        request: Request,
+        config: RunnableConfig,
+        outbound: Outbound,
+        permit: Permit,
+        timings: dict[str, float],
+    ) -> Update:
+        """The cloud's own text, its placeholders restored as it streams (routes mask and cloud)."""
+        restorer = StreamRestorer(self.engine.vault.table(request.scope))
+
+        def pieces() -> Iterator[str]:
+            for delta in self.engine.cloud.stream(outbound, permit):
+                if text := restorer.feed(delta):
+                    yield text
+            if text := restorer.close():
+                yield text
+
+        return self._emit(request, strip_links(pieces(), request.supplied()), config, timings)
+
+    def write(self, state: RouterState, runtime: Run, config: RunnableConfig) -> Update:
+        """The final text by the local model, from sketch and private context, token by token."""
+        request, timings = self._request(state, runtime), dict(state["timings"])
+        local = self.engine.config.models.local
+        tokens = self.engine.writer.write(
+            request.prompt(Sketch(tuple(state["sketch"])).as_text() if state["sketch"] else None),
+            scope=request.user,
+            max_tokens=local.max_tokens,
+            temperature=local.temperature,
+            cancel=runtime.context.cancel,
+        )
+        made: list[float] = []
+        pieces = strip_links(without_preamble(_stamped(tokens, made)), request.supplied())
+        update = self._emit(request, pieces, config, timings)
+        if len(made) > 1:  # counted where the model gives them: links and preambles are held back in between
+            timings["tokens_per_s"] = (len(made) - 1) / max(made[-1] - made[0], 1e-9)
+        return update
+
+    def _emit(
+        self, request: Request, pieces: Iterator[str], config: RunnableConfig, timings: dict[str, float]
+    ) -> Update:
+        """Streams `pieces` to whoever listens; the whole text goes into the vault."""
+        first: list[float] = []
+
+        def timed() -> Iterator[str]:
+            for piece in pieces:
+                if not first:
+                    first.append(time.perf_counter())
+                yield piece
+
+        message_id = str(uuid.uuid4())
+        prompt = str(request.state["messages"][-1].content)
+        text = emit(timed(), handle=prompt, message_id=message_id, config=config)
+        if first:
+            timings["first_token_ms"] = (first[0] - request.context.started) * 1000
+        vault = self.engine.vault
+        message = intern_message(AIMessage(content=text, id=message_id), vault, request.scope)
+        return {"messages": [message], "text": vault.put(request.scope, text), "timings": timings}
+
+    def block(self, state: RouterState, runtime: Run) -> Update:
+        """Nothing is sent and nothing is written; the answer says why."""
+        del runtime
+        said = f"Blocked by the policy: {state['reasons'][-1]}. Nothing was sent and nothing was written."
+        return {"messages": [AIMessage(content=said, id=str(uuid.uuid4()))]}
+
+    def finish(self, state: RouterState, runtime: Run) -> Update:
+        """The run's total time; the router has been the only one to see the text."""
+        timings = dict(state["timings"])
+        timings["total_ms"] = (time.perf_counter() - runtime.context.started) * 1000
+        return {"timings": {name: round(value, 2) for name, value in timings.items()}}
+
+
+def _stamped(pieces: Iterator[str], times: list[float]) -> Iterator[str]:
+    """`pieces`, with the moment of each in `times`; closes them when its reader stops."""
+    try:
+        for piece in pieces:
+            times.append(time.perf_counter())
+            yield piece
+    finally:
+        if close := getattr(pieces, "close", None):
+            close()
