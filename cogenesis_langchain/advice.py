@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from cogenesis_langchain.catalogue import catalogue
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, nearest, suggest
 from cogenesis_langchain.route import NOT_BUILT, sends_unlabelled
 from cogenesis_langchain.types import All, Any_, Condition, Match, Not, Policy
@@ -101,6 +102,12 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
     """Warnings on a valid policy that may not do what its author thinks."""
     for path, variable in config.missing_variables():
         yield f"key '{dotted(path)}': {not_set(variable)}. Until then that endpoint is not used"
+    local = config.models.local
+    if local.provider == "llama_cpp" and local.path is None and local.model not in catalogue():
+        yield (
+            f"key 'models.local.model': the catalogue has no '{local.model}'; "
+            f"{suggest(local.model, catalogue())} (see `cogenesis models list`, or give path)"
+        )
     ledger = config.privacy.ledger
     if ledger.max_bits_per_day is not None or ledger.max_requests_per_day is not None:
         yield "key 'privacy.ledger': accepted, but not enforced by this version"

@@ -511,3 +511,9 @@ def test_a_config_built_in_code_is_checked_too() -> None:
     """`policy()` refuses what `load` would have refused."""
     with pytest.raises(ConfigError, match="did you mean 'kind'"):
         Config.model_validate(decision(rules={"knd": "email"})).policy()
+
+
+def test_an_unknown_local_model_is_named_with_its_neighbour() -> None:
+    """A model that the catalogue does not have is said at load, not at the first request."""
+    found = load({"version": 1, "models": {"local": {"model": "qwen2.5-coder-1.5b-instrct"}}}).warnings
+    assert any("did you mean 'qwen2.5-coder-1.5b-instruct'" in warning for warning in found)
