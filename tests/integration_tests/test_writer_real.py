@@ -104,10 +104,16 @@ def test_clip_and_count_agree(writer: LlamaCppWriter) -> None:
         assert writer.count(clipped) <= room or not clipped
 
 
-@pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "\n" * 100_000, "\0\ud800", "1" * 100_000])
+@pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "\n" * 100_000, "\0\0", "1" * 100_000])
 def test_strange_texts_do_not_crash_the_tokeniser(writer: LlamaCppWriter, text: str) -> None:
-    """Long runs, NUL and broken Unicode are counted like any other text."""
+    """Long runs and NUL are counted like any other text."""
     assert writer.count(text) > 0
+
+
+def test_half_a_surrogate_pair_is_a_clear_error(writer: LlamaCppWriter) -> None:
+    """Broken Unicode is refused without being quoted."""
+    with pytest.raises(WriterError, match="surrogate"):
+        writer.count("private \ud800")
 
 
 def test_a_cut_model_file_is_corrupt(model: Path, tmp_path: Path) -> None:
