@@ -12,7 +12,7 @@ import pytest
 
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
-from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
+from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.writer import LlamaCppWriter, Prompt, Turn
 
 pytestmark = pytest.mark.integration
