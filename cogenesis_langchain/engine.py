@@ -180,7 +180,8 @@ class Engine:
         before, matcher = self._matchers.get(user, ((), None))
         if matcher is None or before != values:
             matcher = KnownValues(values, min_length=settings.min_length, ignore=settings.ignore)
-            self._matchers[user] = values, matcher
+            if not extra:  # what one request hides is not kept
+                self._matchers[user] = values, matcher
         return matcher
 
     def values_of(self, item: ContextItem) -> Iterable[KnownValue]:

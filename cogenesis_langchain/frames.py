@@ -11,6 +11,8 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from cogenesis_langchain.prompt_files import sections
+
 # SHA-256 of every piece around the slots. tests/unit_tests/test_frames.py prints these lines after a change.
 FRAMES: frozenset[str] = frozenset(
     {
@@ -20,7 +22,6 @@ FRAMES: frozenset[str] = frozenset(
     }
 )
 _MIN_CUT = 20  # shorter pieces stay in: cutting them out could break up what the detector must see
-_ROLE = re.compile(r"^\[(?:system|user)\]\n", re.MULTILINE)
 _SLOT = re.compile(r"\{\w+\}")
 
 
@@ -38,9 +39,7 @@ def without_frames(text: str) -> str:
 
 def pieces(prompt: str) -> tuple[str, ...]:
     """What `prompts/PROMPT` consists of around its role lines and slots."""
-    text = files("cogenesis_langchain").joinpath("prompts", prompt).read_text(encoding="utf-8")
-    sections = (section.strip() for section in _ROLE.split(text))
-    return tuple(piece for section in sections for piece in _SLOT.split(section) if piece)
+    return tuple(piece for _, text in sections(prompt) for piece in _SLOT.split(text) if piece)
 
 
 @cache

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -52,9 +53,13 @@ class Request:
 
     # --- reading -----------------------------------------------------------------------------------
 
-    def messages(self) -> list[BaseMessage]:
-        """The thread as it came in."""
+    @cached_property
+    def _messages(self) -> list[BaseMessage]:
         return [stored_message(message, self.engine.vault, self.scope) for message in self.state["messages"]]
+
+    def messages(self) -> list[BaseMessage]:
+        """The thread as it came in; read from the vault once."""
+        return self._messages
 
     def texts(self) -> list[str]:
         """The text of every message; span offsets count in these."""
