@@ -109,6 +109,28 @@ class Sendable:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudToolCall:
+    """One call of a tool as the cloud may see it: an opaque `id`, and arguments as a JSON string."""
+
+    id: str
+    name: str
+    arguments: Sendable
+
+
+@dataclass(frozen=True, slots=True)
+class CloudMessage:
+    """One message as it may leave. `parts` are joined; `role` is OpenAI's name.
+
+    `tool_calls` belong to the role assistant alone, `tool_call_id` to the role tool alone.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    parts: tuple[Sendable, ...] = ()
+    tool_calls: tuple[CloudToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PrivateSpan:
     """A private stretch of message number `message`: where and what kind, never the text itself."""
 
