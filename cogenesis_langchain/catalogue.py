@@ -21,7 +21,8 @@ Kind = Literal["gguf", "onnx", "spacy"]
 DEFAULT_WRITER = "qwen2.5-coder-1.5b-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 PIPELINE = "en_core_web_sm"
-DEFAULT_MODELS = (DEFAULT_WRITER, EMBEDDER, PIPELINE)
+RAMPART = "rampart"
+DEFAULT_MODELS = (DEFAULT_WRITER, EMBEDDER, PIPELINE, RAMPART)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,4 @@
-"""Local sentence embeddings: all-MiniLM-L6-v2 in ONNX. The only importer of onnxruntime and tokenizers.
-
-Nothing leaves the machine: files are read from the cache, and the runtime's telemetry is off.
-"""
+"""Local sentence embeddings: all-MiniLM-L6-v2 in ONNX. Nothing leaves the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import models
-from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
+from cogenesis_langchain.onnx_session import feed, open_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +18,6 @@ DIMENSIONS = 384
 MAX_TOKENS = 256
 BATCH = 32
 BATCH_CHARACTERS = 8000  # of the longest text times the texts: more overflows the processor's caches
-THREADS = 2
 
 
 class Embedder:
@@ -70,29 +66,7 @@ class Embedder:
 
 
 def _open(directory: Path) -> tuple[Any, Any]:
-    for name in ("model.onnx", "tokenizer.json"):
-        if not (directory / name).is_file():
-            raise ModelMissingError(f"no {name} in {directory}; run: cogenesis models pull {models.EMBEDDER}")
-    import onnxruntime
-    from tokenizers import Tokenizer
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its warnings are about graph optimisation, of no use to a person
-    # Idle threads must sleep, not spin: the writer needs the cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        session = onnxruntime.InferenceSession(
-            str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # both libraries raise types of their own
-        raise ModelCorruptError(
-            f"the embedding model in {directory} cannot be loaded ({type(error).__name__}); "
-            f"run: cogenesis models pull {models.EMBEDDER}"
-        ) from None
+    tokenizer, session = open_model(directory, models.EMBEDDER)
     tokenizer.enable_truncation(max_length=MAX_TOKENS)
     tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")  # noqa: S106 (no password)
     return tokenizer, session
@@ -103,14 +77,14 @@ def _run(tokenizer: Any, session: Any, texts: Sequence[str]) -> NDArray[np.float
     import numpy as np
 
     encoded = tokenizer.encode_batch(list(texts))
-    feed = {
-        "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
-        "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
-        "token_type_ids": np.array([one.type_ids for one in encoded], dtype=np.int64),
-    }
-    wanted = {one.name for one in session.get_inputs()}
-    states = session.run(None, {name: value for name, value in feed.items() if name in wanted})[0]
-    weights = feed["attention_mask"][:, :, None].astype(np.float32)  # (n, tokens, 1)
+    mask = np.array([one.attention_mask for one in encoded], dtype=np.int64)
+    states = feed(
+        session,
+        input_ids=np.array([one.ids for one in encoded], dtype=np.int64),
+        attention_mask=mask,
+        token_type_ids=np.array([one.type_ids for one in encoded], dtype=np.int64),
+    )
+    weights = mask[:, :, None].astype(np.float32)  # (n, tokens, 1)
     mean = (states * weights).sum(axis=1) / weights.sum(axis=1)
     unit: NDArray[np.float32] = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
     return unit

@@ -23,12 +23,12 @@ HOMES = {
     "huggingface_hub": {"pull"},
     "langchain_openai": {"cloud"},
     "llama_cpp": {"writer_llama"},
-    "onnxruntime": {"embed"},
+    "onnxruntime": {"onnx_session"},
     "openai": set(),  # only through langchain_openai
     "presidio_analyzer": {"presidio_engine"},
     "spacy": {"presidio_engine"},
     "tldextract": {"presidio_engine"},
-    "tokenizers": {"embed"},
+    "tokenizers": {"onnx_session"},
     "yaml": {"yaml_lines"},
 }
 """Each heavy or sensitive dependency, and the only file that imports it."""
