@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cogenesis_langchain.errors import AuditError
+from cogenesis_langchain.files import make_folder
 
 START = "0" * 64
 _WAIT_S = 10.0
@@ -211,16 +212,6 @@ class Chain:
             return None
         count, _, mac = text.partition(":")
         return int(count), mac
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, all 0700: `mkdir` leaves the parents to the umask.
-
-    Folders that are there stay as they are. OSError as `Path.mkdir`.
-    """
-    for missing in [path for path in reversed(folder.parents) if not path.exists()]:
-        missing.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

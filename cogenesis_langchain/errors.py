@@ -8,7 +8,8 @@ CoGenesisError
 │   └── DownloadError      no source answered, or the disk is full
 ├── InputError             empty, too long, no text, no user
 ├── StoreError             the private context cannot be read or written
-│   └── StoreBusyError     another process holds the store
+│   ├── StoreBusyError     another process holds the store
+│   └── CryptoError        no key, a wrong key, or an entry that should be sealed and is not
 ├── VaultError             a handle that this (user, thread) does not own
 ├── DetectorError          the detector failed: nothing is sent
 ├── WriterError            the local model failed
@@ -72,6 +73,10 @@ class StoreError(CoGenesisError):
 
 class StoreBusyError(StoreError):
     """Another process is writing to the same store."""
+
+
+class CryptoError(StoreError):
+    """An entry cannot be opened (no key, another key, changed, in the clear), or a key cannot be kept."""
 
 
 class VaultError(CoGenesisError):

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cogenesis_langchain.chain import make_folder
 from cogenesis_langchain.errors import StoreBusyError, StoreError
+from cogenesis_langchain.files import make_folder
 from cogenesis_langchain.store.values import sqlite_errors, vacuum
 
 CHROMA_FILE = "chroma.sqlite3"

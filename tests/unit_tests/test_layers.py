@@ -20,13 +20,15 @@ PACKAGE = ROOT / "cogenesis_langchain"
 HOMES = {
     "ahocorasick": {"known"},
     "chromadb": {"store.chroma"},
+    "cryptography": {"seals"},
     "huggingface_hub": {"pull"},
+    "keyring": {"crypto"},
     "langchain_openai": {"cloud"},
     "llama_cpp": {"writer_llama"},
     "onnxruntime": {"onnx_session"},
     "openai": set(),  # only through langchain_openai
-    "presidio_analyzer": {"presidio_engine"},
-    "spacy": {"presidio_engine"},
+    "presidio_analyzer": {"presidio_engine", "evals.presidio_default"},
+    "spacy": {"presidio_engine", "evals.presidio_default"},
     "tldextract": {"presidio_engine"},
     "tokenizers": {"onnx_session"},
     "yaml": {"yaml_lines"},
