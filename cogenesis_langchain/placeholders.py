@@ -69,6 +69,18 @@ class Table:
                 self._values[known] = value
             return known
 
+    def find(self, value: str) -> str | None:
+        """The placeholder that `value` has; None if it has none yet."""
+        with self._lock:
+            return self._placeholders.get(value)
+
+    def adopt(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Take over (placeholder, value) pairs that were issued before, oldest first: from disk."""
+        with self._lock:
+            for placeholder, value in pairs:
+                self._placeholders[value] = placeholder
+                self._values[placeholder] = value
+
     def value(self, placeholder: str) -> str | None:
         """What a straight placeholder stands for; None if this table never issued it."""
         with self._lock:
