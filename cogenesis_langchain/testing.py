@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.recording import SKETCH, Recorded, RecordingCloud, Reply
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _WORD = re.compile(r"\w+")
+_CLOSE_READING = 200_000  # characters; databases are longer
 
 
 def canaries() -> tuple[KnownValue, ...]:
@@ -63,13 +65,20 @@ def canary_context() -> tuple[ContextItem, ...]:
 
 
 def leaked(data: bytes | str, values: Sequence[KnownValue] | None = None) -> list[str]:
-    """Types of the canaries that occur in `data`, read raw and with JSON escapes undone; [] is good."""
+    """Types of the canaries that `data` gives away; [] is good.
+
+    Read as it is and with JSON escapes undone; up to `_CLOSE_READING` characters also through every
+    decoding of `readings`, with look-alikes, case and what stands between the letters undone.
+    """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-    forms = (text.casefold(), unescaped.casefold())
-    return [
-        known.type for known in values or canaries() if any(known.value.casefold() in form for form in forms)
-    ]
+    known = values or canaries()
+    if len(text) <= _CLOSE_READING:
+        spelt = set(spelled(text, [one.value for one in known]))
+    else:
+        unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+        forms = (text.casefold(), unescaped.casefold())
+        spelt = {one.value for one in known if any(one.value.casefold() in form for form in forms)}
+    return [one.type for one in known if one.value in spelt]
 
 
 class _Turn(Protocol):
