@@ -19,6 +19,7 @@ from cogenesis_langchain.vault import Vault
 if TYPE_CHECKING:
     from cogenesis_langchain.audit import Audit
     from cogenesis_langchain.cloud import Cloud
+    from cogenesis_langchain.crypto import Keys
     from cogenesis_langchain.detect import Detector
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.generalize import Vocabulary
@@ -34,7 +35,7 @@ class Engine:
 
     Args:
         config: the loaded policy file.
-        rooms: ready-made `embedder`, `detector`, `store`, `writer`, `vocabulary`, `audit` or `cloud`.
+        rooms: ready-made `keys`, `embedder`, `detector`, `store`, `writer`, `vocabulary`, `audit` or `cloud`.
     """
 
     def __init__(self, config: Config, **rooms: Any) -> None:
@@ -81,6 +82,15 @@ class Engine:
     def data_dir(self) -> Path:
         """Where context and receipts live."""
         return Path(self.config.store.path).expanduser()
+
+    @property
+    def keys(self) -> Keys:
+        """The users' keys; without `store.encrypt`, ciphers that seal nothing."""
+        from cogenesis_langchain.crypto import Keys
+
+        store = self.config.store
+        folder = (store.keys_path or self.data_dir / "keys") if store.encrypt else None
+        return self._room("keys", lambda: Keys(folder, backend=store.keys))
 
     @property
     def embedder(self) -> Embedder:

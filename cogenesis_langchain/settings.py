@@ -261,6 +261,12 @@ class StoreConfig(Section):
 
     path: FilePath = Field(default_factory=lambda: user_data_path("cogenesis"))
     server: ServerConfig | None = None
+    encrypt: bool = True
+    """Seal what lies on disk, under a key for each user. What was written otherwise is refused."""
+    keys: Literal["auto", "keyring", "file"] = "auto"
+    """Where new keys go: the system's keyring, files, or `auto`: a keyring that encrypts, else files."""
+    keys_path: FilePath | None = None
+    """Folder of the keys; the subfolder `keys` of `path` where it is left out."""
 
 
 class VocabularyConfig(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from cogenesis_langchain.testing import (
     RecordingCloud,
     canary_context,
 )
+
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # no test touches the system's keyring
 
 USER = "dana"
 INSTRUCTION = "Please write an invitation to my birthday party on Saturday at our house."
