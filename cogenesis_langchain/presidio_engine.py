@@ -197,7 +197,7 @@ def _build(
         },
         nlp_engine=nlp_engine,
     ).create_recognizer_registry()
-    _keep_offline(registry.recognizers)
+    keep_offline(registry.recognizers)
     enhancer = LemmaContextAwareEnhancer(**(conf.get("context_aware_enhancer") or {}))
     enhancer._find_index_of_match_token = _token_at
     engine = pa.AnalyzerEngine(
@@ -264,7 +264,7 @@ def _require_local(model_name: Any, engine: str) -> None:
     )
 
 
-def _keep_offline(recognizers: Iterable[Any]) -> None:
+def keep_offline(recognizers: Iterable[Any]) -> None:
     """No recogniser may open a socket: remote ones are refused, the list of mail suffixes is a local one."""
     import presidio_analyzer as pa
     import tldextract

@@ -13,6 +13,7 @@ from cogenesis_langchain.commands import (
     context,
     demo,
     doctor,
+    eval,
     explain,
     models,
     policy,
@@ -42,6 +43,7 @@ app.add_typer(models.app, name="models")
 app.command("receipts")(receipts.receipts)
 app.add_typer(policy.app, name="policy")
 app.command("doctor")(doctor.doctor)
+app.add_typer(eval.app, name="eval")
 app.add_typer(bench.app, name="bench")
 
 

@@ -1,0 +1,1 @@
+"""The attacks and measurements that adopters run. Nothing but `commands` imports them."""
