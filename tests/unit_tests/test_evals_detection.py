@@ -24,6 +24,7 @@ class Fixed:
         self.spans = [PrivateSpan("PERSON", start, end, 1.0, "test") for start, end in spans]
 
     def detect(self, text: str) -> list[PrivateSpan]:
+        """The spans given, whatever the text."""
         del text
         return self.spans
 
@@ -78,10 +79,10 @@ def test_reads_the_public_formats(tmp_path: Path) -> None:
 
 
 def test_the_shipped_examples_hold_what_they_name() -> None:
-    """Every unit stands in its text; a third of the texts has none; the limit holds."""
+    """Every unit stands in its text; a quarter of the texts has none; the limit holds."""
     rows = read_rows(None)
     assert all(unit in " ".join(row.text.split()).lower() for row in rows for unit in row.units)
-    assert sum(not row.units for row in rows) * 3 >= len(rows)
+    assert sum(not row.units for row in rows) * 4 >= len(rows)
     assert len(read_rows(None, 5)) == 5
 
 
