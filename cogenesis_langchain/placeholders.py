@@ -1,12 +1,15 @@
 """hide() and restore(), exact inverses: private stretches become opaque placeholders and come back.
 
 A placeholder looks like `[[P1]]`: a letter for the type of what it stands for and a number that no other
-placeholder of the same table has. The table lives as long as its (user, thread): one value keeps one
-placeholder over all messages and turns, and a placeholder never stands for a second value.
+value of the same table has. Another spelling of that value (`NORA`, `n o r a`, `Nora's`) is
+`[[P1.2]]`: the cloud sees that it is the same, and each spelling comes back as it was. The table lives as
+long as its (user, thread): one value keeps one placeholder over all messages, turns and calls of tools, and
+a placeholder never stands for a second value.
 
-Clouds bend placeholders. Restored are also `[[ p1 ]]`, `[[P-1]]`, `[[P 1]]` and the Markdown form
-`\\[\\[P1\\]\\]`, wherever the chunks of a stream are cut. A placeholder that this table never issued stays as
-it is. Text that already looks like a placeholder is itself hidden, so imitating one pulls nothing out.
+Clouds bend placeholders. Restored are also `[[ p1 ]]`, `[[P-1]]`, `[[**P1**]]`, `[[P1's]]`, the Markdown
+form `\\[\\[P1\\]\\]` and full-width brackets, wherever the chunks of a stream are cut. A placeholder that this
+table never issued stays as it is. Text that already looks like a placeholder is itself hidden, and what is
+put back is not read again, so imitating a placeholder pulls nothing out.
 """
 
 from __future__ import annotations
@@ -14,59 +17,50 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from cogenesis_langchain.forms import FORM, IMITATION, LONGEST, TAIL, straight, suffix
+from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.normalize import squeeze
 from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.types import PrivateSpan, Sendable
+from cogenesis_langchain.types import KnownValue, PrivateSpan, Sendable
 
 _LETTERS = {
-    "PERSON": "P",
-    "LOCATION": "L",
-    "ORGANIZATION": "O",
-    "EMAIL_ADDRESS": "E",
-    "PHONE_NUMBER": "T",
-    "URL": "U",
-    "DATE_TIME": "D",
-    "CREDIT_CARD": "N",
-    "IBAN_CODE": "N",
-    "US_SSN": "N",
-    "US_BANK_NUMBER": "N",
-    "API_KEY": "S",
-    "PRIVATE_KEY": "S",
-    "PASSWORD": "S",
-    "TOKEN": "S",
+    "P": "PERSON NAME USERNAME",
+    "L": "LOCATION ADDRESS",
+    "O": "ORGANIZATION",
+    "E": "EMAIL_ADDRESS",
+    "T": "PHONE_NUMBER",
+    "U": "URL IP_ADDRESS MAC_ADDRESS",
+    "D": "DATE_TIME DATE_OF_BIRTH",
+    "N": "CREDIT_CARD IBAN_CODE US_SSN US_BANK_NUMBER US_PASSPORT US_DRIVER_LICENSE CRYPTO VIN",
+    "S": "API_KEY PRIVATE_KEY PASSWORD TOKEN SECRET",
 }
+_LETTER_OF = {type_: letter for letter, types in _LETTERS.items() for type_ in types.split()}
 _OTHER = "X"
 
-# One bent or straight placeholder. Its inside holds no bracket, so two matches never overlap, and a
-# placeholder set between any two texts is still found as itself. Every repetition is bounded: a stream
-# never has to hold back more than one form's length.
-_FORM = re.compile(
-    r"(?:\[\[|\\\[\\\[)[ \t]{0,2}([A-Za-z])[ \t_-]?([0-9]{1,9})[ \t]{0,2}(?:\]\]|\\\]\\\])",
-)
-# A tail that may still grow into `_FORM`.
-_INSIDE = r"[ \t]{0,2}(?:[A-Za-z](?:[ \t_-]|[ \t_-]?[0-9]{1,9}[ \t]{0,2}(?:\]|\\(?:\](?:\\)?)?)?)?)?"
-_TAIL = re.compile(rf"(?:\[(?:\[{_INSIDE})?|\\(?:\[(?:\\(?:\[{_INSIDE})?)?)?)\Z")
-
-PROMPT = "mask.v1.txt"
-_SHORTEST_PROPAGATED = 3
+_SHORTEST_AGAIN = 3
+_GENITIVE = re.compile(r"(?<=\w)['’][sS]?\Z")
 
 
 class Table:
     """Which placeholder stands for which value, for one (user, thread). Thread-safe; never printed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._placeholders: dict[str, str] = {}
         self._values: dict[str, str] = {}
+        self._groups: dict[str, list[str]] = {}  # spellings of one value -> their placeholders
+        self._last = 0
+        self._again: Again | None = None
 
     def placeholder(self, value: str, type: str) -> str:
         """The placeholder of `value`: the one it has, else a new one. `type` only picks the letter."""
         with self._lock:
             known = self._placeholders.get(value)
             if known is None:
-                known = f"[[{_LETTERS.get(type, _OTHER)}{len(self._placeholders) + 1}]]"
-                self._placeholders[value] = known
-                self._values[known] = value
+                known = self._next(value, type)
+                self._take(known, value)
             return known
 
     def find(self, value: str) -> str | None:
@@ -78,8 +72,7 @@ class Table:
         """Take over (placeholder, value) pairs that were issued before, oldest first: from disk."""
         with self._lock:
             for placeholder, value in pairs:
-                self._placeholders[value] = placeholder
-                self._values[placeholder] = value
+                self._take(placeholder, value)
 
     def value(self, placeholder: str) -> str | None:
         """What a straight placeholder stands for; None if this table never issued it."""
@@ -93,9 +86,33 @@ class Table:
             return frozenset(self._values)
 
     def values(self) -> tuple[str, ...]:
-        """Every value that has a placeholder, oldest first. These are secrets."""
+        """Every private value that has a placeholder, oldest first. Imitated placeholders are none."""
         with self._lock:
-            return tuple(self._placeholders)
+            return tuple(value for value in self._placeholders if not IMITATION.fullmatch(value))
+
+    def again(self) -> Again:
+        """What finds every value of this table again."""
+        with self._lock:
+            if self._again is None:
+                self._again = Again((value, self._placeholders[value][2]) for value in self.values())
+            return self._again
+
+    def _next(self, value: str, type: str) -> str:
+        group = self._groups.get(_key(value))
+        if group is None:
+            return f"[[{_letter(type)}{self._last + 1}]]"
+        return f"{group[0][:-2]}.{len(group) + 1}]]"
+
+    def _take(self, placeholder: str, value: str) -> None:
+        if self._values.setdefault(placeholder, value) != value:
+            raise ValueError("a placeholder would stand for a second value")
+        if self._placeholders.setdefault(value, placeholder) != placeholder:
+            raise ValueError("a value would have a second placeholder")
+        group = self._groups.setdefault(_key(value), [])
+        if placeholder not in group:
+            group.append(placeholder)
+        self._last = max(self._last, int(re.findall(r"\d+", placeholder)[0]))
+        self._again = None
 
     def __len__(self) -> int:
         with self._lock:
@@ -105,21 +122,50 @@ class Table:
         return f"Table({len(self)} placeholders)"
 
 
-def hide(text: str, spans: Iterable[PrivateSpan], table: Table) -> Sendable:
+class Again:
+    """Finds private values again: found private once is private everywhere in the thread.
+
+    A value is found in any spelling that the canonical form undoes, and by its parts where it is a name or an
+    address (see `known`); spelt exactly as before it is found as a whole word, however common it is.
+    `values` are (value, letter of its placeholder) pairs. Immutable.
+    """
+
+    def __init__(self, values: Iterable[tuple[str, str]]) -> None:
+        self._values = tuple(values)
+        self._known = KnownValues(
+            KnownValue(value, _LETTERS.get(letter, "HIDDEN").partition(" ")[0], "entity")
+            for value, letter in self._values
+        )
+
+    def find(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, type) of each occurrence; they may overlap."""
+        found = [(span.start, span.end, span.type) for span in self._known.find(text)]
+        exact = [v for v, _ in self._values if len(v) >= _SHORTEST_AGAIN and v in text]
+        if exact:
+            words = "|".join(_as_whole_word(v) for v in sorted(exact, key=len, reverse=True))
+            found += [(m.start(), m.end(), _OTHER) for m in re.finditer(words, text)]
+        return found
+
+    def __repr__(self) -> str:
+        return f"Again({len(self._values)} values)"
+
+
+def hide(text: str, spans: Iterable[PrivateSpan], table: Table, *, again: Again | None = None) -> Sendable:
     """`text` with every span replaced by its placeholder.
 
-    Hidden besides: each further whole-word occurrence of a value the table knows (found private once is
-    private everywhere in the thread), and whatever looks like a placeholder already. Overlapping spans
-    become one. Raises ValueError if a span does not lie inside `text`.
+    Hidden besides: what `again` finds (default: every value of the table, the spans' own included), and
+    whatever looks like a placeholder already. Overlapping spans become one. Raises ValueError if a span does
+    not lie inside `text`.
     """
     found = _merged([(s.start, s.end, s.type) for s in spans], len(text))
-    for start, end, kind in found:
-        table.placeholder(text[start:end], kind)
-    imitations = [(m.start(), m.end(), _OTHER) for m in _FORM.finditer(text)]
-    ranges = _merged([*found, *_known_again(text, table), *imitations], len(text))
+    if again is None:
+        for start, end, kind in found:
+            table.placeholder(text[start:end], kind)
+        again = table.again()
+    imitations = [(m.start(), m.end(), _OTHER) for m in IMITATION.finditer(text)]
     pieces: list[str] = []
     at = 0
-    for start, end, kind in ranges:
+    for start, end, kind in _merged([*found, *again.find(text), *imitations], len(text)):
         pieces += (text[at:start], table.placeholder(text[start:end], kind))
         at = end
     return Sendable("".join(pieces) + text[at:], origin="hide")
@@ -127,7 +173,18 @@ def hide(text: str, spans: Iterable[PrivateSpan], table: Table) -> Sendable:
 
 def restore(text: str, table: Table) -> str:
     """`text` with every issued placeholder, bent or straight, replaced by its value. One pass only."""
-    return _FORM.sub(lambda match: _value_of(match, table), text)
+    return FORM.sub(lambda match: _value_of(match, table), text)
+
+
+def restore_json(value: Any, table: Table) -> Any:
+    """`restore` in every key and string of JSON-like `value`: the arguments of a tool that is called."""
+    if isinstance(value, str):
+        return restore(value, table)
+    if isinstance(value, dict):
+        return {restore_json(key, table): restore_json(item, table) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [restore_json(item, table) for item in value]
+    return value
 
 
 class StreamRestorer:
@@ -145,9 +202,9 @@ class StreamRestorer:
         """Take the next piece of the stream; returns what is safe to show now."""
         text = self._held + chunk
         last = 0
-        for match in _FORM.finditer(text):
+        for match in FORM.finditer(text):
             last = match.end()
-        tail = _TAIL.search(text, last)
+        tail = TAIL.search(text, max(last, len(text) - LONGEST))
         cut = tail.start() if tail else len(text)
         self._held = text[cut:]
         return restore(text[:cut], self._table)
@@ -158,9 +215,19 @@ class StreamRestorer:
         return held
 
 
-def _value_of(match: re.Match[str], table: Table) -> str:
-    value = table.value(f"[[{match[1].upper()}{int(match[2])}]]")
-    return match[0] if value is None else value
+def _letter(type: str) -> str:
+    kind = type.upper()
+    return _LETTER_OF.get(kind) or _LETTER_OF.get(kind.rpartition("_")[2], _OTHER)
+
+
+def _key(value: str) -> str:
+    """Equal for spellings of one value: its canonical form, without the genitive's ending."""
+    return squeeze(_GENITIVE.sub("", value)) or f"\0{value}"
+
+
+def _value_of(form: re.Match[str], table: Table) -> str:
+    value = table.value(straight(form))
+    return form[0] if value is None else value + suffix(form)
 
 
 def _merged(ranges: Sequence[tuple[int, int, str]], length: int) -> list[tuple[int, int, str]]:
@@ -181,20 +248,14 @@ def _merged(ranges: Sequence[tuple[int, int, str]], length: int) -> list[tuple[i
     return out
 
 
-def _known_again(text: str, table: Table) -> list[tuple[int, int, str]]:
-    """Whole-word occurrences of values that already have a placeholder, longest first."""
-    values = [v for v in table.values() if len(v) >= _SHORTEST_PROPAGATED and v in text]
-    if not values:
-        return []
-    choices = [_as_whole_word(v) for v in sorted(values, key=len, reverse=True)]
-    return [(m.start(), m.end(), _OTHER) for m in re.finditer("|".join(choices), text)]
-
-
 def _as_whole_word(value: str) -> str:
     """A pattern for `value`; boundaries are asked for only where it begins or ends with a word character."""
     before = r"(?<!\w)" if re.match(r"\w", value) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
     return before + re.escape(value) + after
+
+
+PROMPT = "mask.v1.txt"
 
 
 def mask_messages(
