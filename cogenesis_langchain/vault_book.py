@@ -147,11 +147,8 @@ class Book:
 
     def _check(self, db: sqlite3.Connection, cipher: Cipher) -> None:
         """A file of another key is told apart here, before its threads merely seem to be gone."""
-        place = ("", _CHECK, "", "")
-        db.execute(INSERT + " ON CONFLICT DO NOTHING", (*place, sealed(cipher, b"", *place), 0))
-        opened(
-            cipher, db.execute("SELECT sealed FROM entries WHERE kind = ?", (_CHECK,)).fetchone()[0], *place
-        )
+        db.execute(INSERT + " ON CONFLICT DO NOTHING", (*_CHECK, sealed(cipher, b"", *_CHECK), 0))
+        opened(cipher, db.execute("SELECT sealed FROM entries WHERE kind = 'check'").fetchone()[0], *_CHECK)
 
     def _prune(self, db: sqlite3.Connection) -> None:
         now, total = time.time(), 0
