@@ -80,10 +80,10 @@ def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Names of the keys that may stand under `path`."""
     here: type[BaseModel] | None = model
     for part in path:
-        if isinstance(part, int):
-            continue
-        if here is None or part not in here.model_fields:
+        if here is None:
             return []
+        if part not in here.model_fields:  # a place in a list, or a name that the user gave
+            continue
         here = next(_models_in(here.model_fields[part].annotation), None)
     return list(here.model_fields) if here else []
 

@@ -9,7 +9,6 @@ that the cloud began to answer is sent again only for status 429, 502, 503 or 50
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
@@ -20,11 +19,12 @@ import httpx
 
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.egress import AsyncGateTransport, Gate, GateTransport
-from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, InputError
-from cogenesis_langchain.frames import is_frame
+from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError
+from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.permit import Call, Permit, Prepared, passing
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.types import Outbound, Sendable
+from cogenesis_langchain.types import CloudMessage, Outbound
+from cogenesis_langchain.wire import reread, to_client, to_wire
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -42,13 +42,13 @@ class Cloud:
     Args:
         config: the `models.cloud` section.
         audit: where intents, outcomes and hits are recorded.
-        max_body_bytes: longest request body, in bytes.
+        gate: the `privacy.gate` section.
 
     """
 
-    def __init__(self, config: CloudModelConfig, *, audit: Audit, max_body_bytes: int = 65_536) -> None:
+    def __init__(self, config: CloudModelConfig, *, audit: Audit, gate: GateConfig | None = None) -> None:
         self._config = config
-        self._gate = Gate(config, audit, max_body_bytes)
+        self._gate = Gate(config, audit, gate)
         self._sync = httpx.Client(transport=GateTransport(self._gate), trust_env=False)
         self._async = httpx.AsyncClient(transport=AsyncGateTransport(self._gate), trust_env=False)
 
@@ -57,37 +57,39 @@ class Cloud:
         """The one address that is ever contacted."""
         return str(self._gate.url)
 
+    @property
+    def rules(self) -> GateConfig:
+        """The gate's rules for this endpoint."""
+        return self._gate.rules
+
     def warm(self) -> None:
         """Import and build the client now (about a second) rather than at the first request."""
         _ = self._client
 
     def prepare(
         self,
-        messages: Sequence[tuple[str, Sequence[Sendable]]],
+        messages: Sequence[CloudMessage],
         *,
         stream: bool = False,
         max_tokens: int | None = None,
     ) -> Outbound:
         """The exact body that `send` (or `stream`) would put on the wire; contacts nobody.
 
-        A message is (role, parts), its content the parts joined. Raises GateError for a frame part that is
-        no pinned prompt text and for a body over the size limit, InputError for text that is no Unicode.
+        Raises GateError for a frame part that is no pinned prompt text and for a body that the gate lets
+        through under no permit (its shape, its size), InputError for text that is no Unicode.
         """
-        for part in (part for _, parts in messages for part in parts):
-            if part.origin == "frame" and not is_frame(part.text):
-                raise GateError("a prompt frame is not the pinned one: read it, then pin it in frames.py")
-        texts = [(role, "".join(part.text for part in parts)) for role, parts in messages]
-        if not all(_is_unicode(text) for _, text in texts):
-            raise InputError(
-                "the text holds half of a surrogate pair, which no encoding can carry: remove it"
-            )
+        turns = to_client(to_wire(messages))
         call = Call()
         try:
             with passing(call), _explained():
-                next(self._deltas(texts, stream, max_tokens or self._config.max_tokens), None)
+                next(self._deltas(turns, stream, max_tokens or self._config.max_tokens), None)
         except Prepared:
             return Outbound(self.endpoint, call.body.decode())
         raise GateError("the client sent nothing through the gate")
+
+    def examine(self, outbound: Outbound, permit: Permit) -> None:
+        """Raise GateError or GateHit where the gate refuses this body; contacts nobody, records nothing."""
+        self._gate.examine(outbound.body.encode(), permit)
 
     def send(self, outbound: Outbound, permit: Permit) -> str:
         """Send the prepared bytes and give back the whole answer.
@@ -113,7 +115,7 @@ class Cloud:
             with attempt:
                 call = Call(permit, deadline, attempt.retry_state.attempt_number)
                 with passing(call), _explained():
-                    pieces = self._deltas(*_reread(outbound))
+                    pieces = self._deltas(*reread(outbound))
                     first = next(pieces, None)
         if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
@@ -130,7 +132,7 @@ class Cloud:
             with attempt:
                 call = Call(permit, deadline, attempt.retry_state.attempt_number)
                 with passing(call), _explained():
-                    pieces = self._adeltas(*_reread(outbound))
+                    pieces = self._adeltas(*reread(outbound))
                     first = await anext(pieces, None)
         if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
@@ -183,11 +185,11 @@ class Cloud:
         )
 
     def _deltas(
-        self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int
+        self, messages: list[BaseMessage], stream: bool, max_tokens: int
     ) -> Generator[str, None, None]:
         # `_stream` and `_generate` are what BaseChatModel's `stream` and `invoke` wrap in caches, callbacks
         # and tracers: the wrapping is left out, because each of those would be a side door.
-        messages, limit = _messages(texts), self._limit(max_tokens)
+        limit = self._limit(max_tokens)
         if not stream:
             yield str(self._client._generate(messages, **limit).generations[0].message.text)
             return
@@ -196,9 +198,9 @@ class Cloud:
                 yield text
 
     async def _adeltas(
-        self, texts: Sequence[tuple[str, str]], stream: bool, max_tokens: int
+        self, messages: list[BaseMessage], stream: bool, max_tokens: int
     ) -> AsyncGenerator[str, None]:
-        messages, limit = _messages(texts), self._limit(max_tokens)
+        limit = self._limit(max_tokens)
         if not stream:
             result = await self._client._agenerate(messages, **limit)
             yield str(result.generations[0].message.text)
@@ -251,33 +253,3 @@ def _explained() -> Iterator[None]:
         kind = type(error).__name__
     if kind:  # raised out here, so that nothing is chained to it
         raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind})")
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _messages(texts: Sequence[tuple[str, str]]) -> list[BaseMessage]:
-    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-
-    kinds = {
-        "system": SystemMessage,
-        "developer": SystemMessage,
-        "user": HumanMessage,
-        "assistant": AIMessage,
-    }
-    if any(role not in kinds for role, _ in texts):
-        raise GateError("a message has another role than system, user or assistant")
-    return [kinds[role](content=text) for role, text in texts]
-
-
-def _reread(outbound: Outbound) -> tuple[list[tuple[str, str]], bool, int]:
-    """(messages, stream, max_tokens) of a prepared body; the gate checks that the same bytes come of them."""
-    try:
-        body = json.loads(outbound.body)
-        texts = [(str(message["role"]), str(message["content"])) for message in body["messages"]]
-        limit = body["max_tokens"] if "max_tokens" in body else body["max_completion_tokens"]
-        return texts, bool(body.get("stream")), int(limit)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise GateError("the body is not one that Cloud.prepare made: prepare it again")

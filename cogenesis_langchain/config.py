@@ -22,13 +22,11 @@ from cogenesis_langchain.advice import advice, faults_of, not_set
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, suggest
 from cogenesis_langchain.routing_config import RoutingConfig, read_policy, rule_faults
+from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section
 from cogenesis_langchain.settings import (
-    ENV_PREFIX,
-    Keyed,
     LimitsConfig,
     ModelsConfig,
     PrivacyConfig,
-    Section,
     StoreConfig,
     VocabularyConfig,
 )
@@ -100,6 +98,19 @@ class Config(Section):
         for path, section in keyed:
             if section is not None and section.missing_variable:
                 yield path, section.missing_variable
+
+    @model_validator(mode="after")
+    def _gates(self) -> Self:
+        """A rule for an address that is no model's would be a typo that loosens."""
+        cloud = self.models.cloud
+        for url in self.privacy.gate.endpoints:
+            if cloud is not None and url != cloud.base_url:
+                raise PydanticCustomError(
+                    "no_such_endpoint",
+                    "no model of this file is there: correct it, or remove it",
+                    {"path": ("privacy", "gate", "endpoints", url)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _trusted(self) -> Self:

@@ -5,10 +5,11 @@ the headers and the final body of every request pass, retries and streams includ
 client above it, `answer` judges what comes back. Read `Permit`, then `Gate.admit`, then the transports.
 
 What is covered: a request leaves only with a `Permit` for exactly its bytes (SHA-256), to exactly the
-configured address, with headers made here (nothing that the client or the environment added), as plain
-chat messages without a known value anywhere in the body and, outside our pinned prompt frames and the
-issued placeholders, without anything the detector finds. Its intent is on disk before the first byte. No
-redirect is followed; no proxy, netrc, key log or other variable is obeyed.
+configured address, with headers made here (nothing that the client or the environment added), within the
+limits of `privacy.gate`, as chat messages and calls of tools (see `shape`) without a known value in any
+string or key of the body and, outside our pinned prompt frames and the issued placeholders, without
+anything the detector finds. Its intent is on disk before the first byte. No redirect is followed; no proxy,
+netrc, key log or other variable is obeyed.
 
 What is not covered: what the permitted bytes tell a clever reader, their size and their timing; a known
 value in a disguise that `normalize` does not undo; other code of this process that opens a connection of
@@ -19,30 +20,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import httpx
 
+from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.answer import JSON, SSE, accepted, broken, never_left, refusal
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.endpoints import check_endpoint, tls_context
 from cogenesis_langchain.errors import CloudError, CoGenesisError, ConfigError, GateError, GateHit
-from cogenesis_langchain.frames import without_frames
-from cogenesis_langchain.permit import Permit, Prepared, current
+from cogenesis_langchain.findings import private_spans as _private
+from cogenesis_langchain.gate_config import GateConfig
+from cogenesis_langchain.permit import Permit, Prepared, Tally, current
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.types import Outbound, PrivateSpan
+from cogenesis_langchain.shape import Chat, parse
+from cogenesis_langchain.types import Outbound
 
 __all__ = ["AsyncGateTransport", "Gate", "GateTransport", "Permit"]
 
 _CONNECT_S = 10.0
-_FIELDS = {"messages", "model", "stream", "temperature", "max_tokens", "max_completion_tokens"}
-_ROLES = {"system", "developer", "user", "assistant"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +54,14 @@ class _Ticket:
 
 
 class Gate:
-    """The check for one endpoint. Keeps no state of requests."""
+    """The check for one endpoint, by `rules` (`privacy.gate`). Of requests it keeps only their number."""
 
-    def __init__(self, config: CloudModelConfig, audit: Audit, max_body_bytes: int = 65_536) -> None:
-        self.config, self.audit, self.max_body_bytes = config, audit, max_body_bytes
+    def __init__(self, config: CloudModelConfig, audit: Audit, rules: GateConfig | None = None) -> None:
+        self.config, self.audit = config, audit
+        self.rules = (rules or GateConfig()).at(config.base_url)
         self.url = httpx.URL(check_endpoint(config.base_url) + "/chat/completions")
         self.tls = tls_context(str(self.url))
+        self._allowed, self._minute = AllowList(self.rules.allow), Tally(60.0)
 
     def admit(self, request: httpx.Request, body: bytes) -> _Ticket:
         """Check everything, then write the intent. Raises Prepared, GateError, GateHit or AuditError."""
@@ -70,16 +70,18 @@ class Gate:
             raise GateError("a request without a permit reached the gate: only Cloud.send may send")
         if request.method != "POST" or request.url != self.url:
             raise GateError("a request to another address than models.cloud.base_url was stopped")
-        if len(body) > self.max_body_bytes:
-            raise GateError(
-                f"{len(body)} bytes are more than privacy.gate.max_body_bytes, {self.max_body_bytes}"
-            )
-        if call.permit is None:
+        permit = call.permit
+        if permit is None:
+            self._read(body)
             call.body = body
             raise Prepared
-        streamed = self._check(body, call.permit)
-        outgoing = self._rebuild(body, streamed, call.deadline)
-        permit = call.permit
+        try:
+            chat = self.examine(body, permit)
+        except GateHit as hit:
+            self.audit.hit(permit.endpoint, permit.route, permit.level, permit.user, hit.spans)
+            raise
+        outgoing = self._rebuild(body, chat.stream, call.deadline)
+        self._count(permit)
         receipt = self.audit.intent(
             Outbound(permit.endpoint, body.decode()),
             route=permit.route,
@@ -90,18 +92,18 @@ class Gate:
         )
         if permit.told is not None:
             permit.told(receipt)
-        return _Ticket(outgoing, receipt.id, call.deadline, streamed)
+        return _Ticket(outgoing, receipt.id, call.deadline, chat.stream)
 
-    def _check(self, body: bytes, permit: Permit) -> bool:
-        """Raise unless these are the permitted bytes and they are clean. Whether they ask for a stream."""
+    def examine(self, body: bytes, permit: Permit) -> Chat:
+        """Raise GateError or GateHit unless these bytes may leave. Sends, counts and records nothing."""
         if hashlib.sha256(body).hexdigest() != permit.body_sha256 or permit.endpoint != str(self.url):
             raise GateError("the request is not the one that was permitted: prepare it again")
-        payload = _parse(body)
-        if payload["model"] != self.config.model:
-            raise GateError("the request names another model than models.cloud.model")
+        if permit.route not in self.rules.routes:
+            raise GateError(f"privacy.gate lets no request of route {permit.route} out to this endpoint")
+        chat = self._read(body)
         failed, spans = "", []
         try:
-            spans = _private(body.decode(), [message["content"] for message in payload["messages"]], permit)
+            spans = _private(chat, permit, self._allowed, self.rules.min_score)
         except CoGenesisError:
             raise
         except Exception as error:
@@ -109,9 +111,33 @@ class Gate:
         if failed:  # raised out here, so that nothing is chained to it that may quote the text
             raise GateError(f"the gate's own check failed ({failed}), so nothing was sent")
         if spans:
-            self.audit.hit(permit.endpoint, permit.route, permit.level, permit.user, spans)
             raise GateHit("the gate found private values in the last bytes; nothing was sent", spans)
-        return payload.get("stream") is True
+        return chat
+
+    def _read(self, body: bytes) -> Chat:
+        """The body, if it has a shape and size that may leave at all."""
+        if len(body) > self.rules.max_body_bytes:
+            raise GateError(
+                f"{len(body)} bytes are more than privacy.gate.max_body_bytes, {self.rules.max_body_bytes}"
+            )
+        chat = parse(body)
+        if len(chat.texts) > self.rules.max_messages:
+            raise GateError(
+                f"{len(chat.texts)} messages are more than privacy.gate.max_messages, "
+                f"{self.rules.max_messages}"
+            )
+        if chat.model != self.config.model:
+            raise GateError("the request names another model than models.cloud.model")
+        return chat
+
+    def _count(self, permit: Permit) -> None:
+        """One more request, each attempt its own: GateError where run or minute have had their share."""
+        if not permit.run.take(self.rules.max_requests_per_run):
+            raise GateError(
+                f"this run has sent privacy.gate.max_requests_per_run, {self.rules.max_requests_per_run}"
+            )
+        if not self._minute.take(self.rules.max_requests_per_minute):
+            raise GateError("this minute has seen privacy.gate.max_requests_per_minute already")
 
     def _rebuild(self, body: bytes, streamed: bool, deadline: float) -> httpx.Request:
         """The request as it leaves: address, headers and limits from the configuration alone."""
@@ -139,49 +165,6 @@ class Gate:
             response, streamed=ticket.streamed, key=getattr(self.config.api_key, "variable", None)
         ):
             raise problem
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    """The body as plain chat messages; GateError for anything else: tools, parts, fields unknown here."""
-    payload: Any = None
-    with suppress(ValueError):  # both the decoder's and the parser's, which quote the text
-        payload = json.loads(body.decode("utf-8"), object_pairs_hook=_unique)
-    if not isinstance(payload, dict) or not {"messages", "model"} <= payload.keys() <= _FIELDS:
-        raise GateError("the body is not a plain chat completion request in UTF-8 JSON")
-    messages = payload["messages"]
-    numbers = (payload[name] for name in payload.keys() - {"messages", "model"})
-    plain = isinstance(messages, list) and all(isinstance(number, int | float) for number in numbers)
-    if not plain or not all(_is_plain(message) for message in messages):
-        raise GateError("the body holds something else than plain chat messages")
-    return payload
-
-
-def _is_plain(message: Any) -> bool:
-    texts = isinstance(message, dict) and all(isinstance(value, str) for value in message.values())
-    return texts and message.keys() == {"role", "content"} and message["role"] in _ROLES
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError  # of two values under one name the gate would read one and the cloud maybe the other
-    return dict(pairs)
-
-
-def _private(body: str, contents: Sequence[str], permit: Permit) -> list[PrivateSpan]:
-    """What must not leave. Offsets are those of the message's content, or of the body for what it spans."""
-    known = permit.known.find(body) or permit.known.find("\n".join(contents))
-    if known:
-        return [
-            replace(s, message=n) for n, text in enumerate(contents) for s in permit.known.find(text)
-        ] or known
-    found: list[PrivateSpan] = []
-    for number, text in enumerate(contents):
-        rest = without_frames(text)
-        for placeholder in permit.issued:
-            rest = rest.replace(placeholder, " " * len(placeholder))
-        if rest.strip():
-            found += permit.detector.detect(rest, message=number)
-    return [span for span in found if span.score >= permit.min_score]
 
 
 class GateTransport(httpx.BaseTransport):

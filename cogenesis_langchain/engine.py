@@ -40,7 +40,7 @@ class Engine:
 
     def __init__(self, config: Config, **rooms: Any) -> None:
         self.config = config
-        self.vault = Vault()
+        self.vault = Vault(self.data_dir / "vault", lambda: self.keys)
         self._rooms = dict(rooms)
         self._matchers: dict[str, tuple[tuple[KnownValue, ...], KnownValues | None]] = {}
         self._shares: Engine | None = None
@@ -143,7 +143,7 @@ class Engine:
         settings = self.config.models.cloud
         if settings is None:
             raise ConfigError("no cloud model is configured; add models.cloud to the policy file")
-        return Cloud(settings, audit=self.audit, max_body_bytes=self.config.privacy.gate.max_body_bytes)
+        return Cloud(settings, audit=self.audit, gate=self.config.privacy.gate)
 
     @property
     def has_cloud(self) -> bool:

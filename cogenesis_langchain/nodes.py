@@ -35,6 +35,7 @@ from cogenesis_langchain.state import (
     owner_of,
 )
 from cogenesis_langchain.types import (
+    CloudMessage,
     ContextType,
     GenericTask,
     Level,
@@ -201,10 +202,8 @@ class Nodes:
         table = self.engine.vault.table(request.scope)
         try:
             hidden = [
-                (role_of(message), (hide(text, [s for s in spans if s.message == number], table),))
-                for number, (message, text) in enumerate(
-                    zip(request.messages(), request.texts(), strict=True)
-                )
+                CloudMessage(role_of(m), (hide(text, [s for s in spans if s.message == number], table),))
+                for number, (m, text) in enumerate(zip(request.messages(), request.texts(), strict=True))
             ]
             outbound = self.engine.cloud.prepare(mask_messages(hidden), stream=True)
         except NOT_SENT as error:
@@ -216,7 +215,7 @@ class Nodes:
         request = self._request(state, runtime)
         try:
             said = [
-                (role_of(m), (Sendable(t, "public"),))
+                CloudMessage(role_of(m), (Sendable(t, "public"),))
                 for m, t in zip(request.messages(), request.texts(), strict=True)
             ]
             outbound = self.engine.cloud.prepare(said, stream=True)

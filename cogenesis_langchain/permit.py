@@ -6,6 +6,10 @@ must have no say in it.
 
 from __future__ import annotations
 
+import math
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,13 +33,37 @@ class Detects(Protocol):
         """Spans of private text."""
 
 
+class Tally:
+    """How many requests went: of one run, or through one door in the last `window_s` seconds. Thread-safe."""
+
+    def __init__(self, window_s: float = math.inf) -> None:
+        self._window_s = window_s
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, limit: int | None) -> bool:
+        """Count one more; False, and not counted, where `limit` have gone already. None is no limit."""
+        with self._lock:
+            now = time.monotonic()
+            while self._times and now - self._times[0] >= self._window_s:
+                self._times.popleft()
+            if limit is not None and len(self._times) >= limit:
+                return False
+            self._times.append(now)
+            return True
+
+    def __len__(self) -> int:
+        """Requests counted and not yet out of the window."""
+        return len(self._times)
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
     """Leave to send one body: exactly `body_sha256` to exactly `endpoint`, checked against the rest.
 
-    `issued` are the placeholders that stand in the body for private text; `min_score` is what a detection
-    needs to count. `route`, `level`, `bits` and `user` are for the receipt; `told` hears of
-    each intent that was written.
+    `issued` are the placeholders that stand in the body for private text. `route`, `level`, `bits` and
+    `user` are for the receipt; `told` hears of each intent that was written; `run` counts what the run that
+    asks has sent.
     """
 
     body_sha256: str
@@ -44,11 +72,11 @@ class Permit:
     known: Known = field(repr=False)
     detector: Detects = field(repr=False)
     issued: frozenset[str] = field(default=frozenset(), repr=False)
-    min_score: float = 0.5
     level: str | None = None
     bits: float | None = None
     user: str = field(default="", repr=False)
     told: Callable[[Receipt], None] | None = field(default=None, repr=False)
+    run: Tally = field(default_factory=Tally, repr=False)
 
 
 class Prepared(Exception):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -174,7 +174,7 @@ def as_step(route: str | None, level: str | None) -> Step:
     return Step(Route(route or "local"), Level(level) if level else None)
 
 
-def role_of(message: BaseMessage) -> str:
+def role_of(message: BaseMessage) -> Literal["system", "user", "assistant"]:
     """OpenAI's role name of a message. Tool results travel as the user's text."""
     if isinstance(message, SystemMessage):
         return "system"

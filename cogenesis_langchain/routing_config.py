@@ -11,7 +11,7 @@ from cogenesis_langchain import rules
 from cogenesis_langchain.faults import Fault, KeyPath
 from cogenesis_langchain.route import LEVELLED, problems
 from cogenesis_langchain.rules import Closed
-from cogenesis_langchain.settings import Name, Section
+from cogenesis_langchain.sections import Name, Section
 from cogenesis_langchain.types import Level, Policy, Route, Rule, Step
 
 _DECISIONS: KeyPath = ("routing", "decisions")

@@ -55,7 +55,7 @@ class Sending:
                     update = self._restored(request, config, outbound, permit, timings)
         except GateHit as hit:
             kinds = ", ".join(sorted({span.type for span in hit.spans})) or "a known value"
-            on_hit = Step(Route(self.engine.config.privacy.gate.on_hit))
+            on_hit = Step(Route(self.engine.cloud.rules.on_hit))
             update = request.stay(f"the gate found {kinds} in the last bytes and sent nothing", on_hit)
         except SketchError as error:
             update = request.after_failure(why(error))
@@ -91,7 +91,6 @@ class Sending:
             known=known,
             detector=self.engine.detector,
             issued=issued,
-            min_score=self.engine.config.privacy.gate.min_score,
             route=step.route.value,
             level=step.level.value if step.level else None,
             bits=bits,

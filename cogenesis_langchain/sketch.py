@@ -15,7 +15,7 @@ from typing import Literal
 
 from cogenesis_langchain.errors import SketchError
 from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.types import Sendable, Sketch
+from cogenesis_langchain.types import CloudMessage, Sendable, Sketch
 
 PROMPT = "sketch.v1.txt"
 MIN_POINTS = 4
@@ -65,7 +65,7 @@ def frame_texts() -> tuple[str, ...]:
     return tuple(piece for _, text in _frame() for piece in text.split(_SLOT) if piece)
 
 
-def sketch_messages(task: Sendable) -> list[tuple[Literal["system", "user"], tuple[Sendable, ...]]]:
+def sketch_messages(task: Sendable) -> list[CloudMessage]:
     """The messages that ask the cloud for a sketch of `task` (a `generalize.task_sentence`).
 
     Message content is the concatenation of its parts: frame parts have origin "frame", the task keeps
@@ -79,7 +79,7 @@ def sketch_messages(task: Sendable) -> list[tuple[Literal["system", "user"], tup
                 parts.append(task)
             if piece:
                 parts.append(Sendable(piece, "frame"))
-        messages.append((role, tuple(parts)))
+        messages.append(CloudMessage(role, tuple(parts)))
     return messages
 
 

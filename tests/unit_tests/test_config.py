@@ -15,7 +15,7 @@ from cogenesis_langchain import yaml_lines
 from cogenesis_langchain.config import PRESETS, Config, json_schema, load, preset_text
 from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.settings import EnvironmentKey
+from cogenesis_langchain.sections import EnvironmentKey
 from cogenesis_langchain.types import All, Any_, Compare, Level, Match, Not, Route, Step
 
 DESIGN = """\

@@ -28,12 +28,14 @@ from cogenesis_langchain.errors import (
     GateHit,
     InputError,
 )
+from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.permit import Call, passing
-from cogenesis_langchain.settings import CloudModelConfig, EnvironmentKey
+from cogenesis_langchain.sections import EnvironmentKey
+from cogenesis_langchain.settings import CloudModelConfig
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.testing import SKETCH, FakeDetector, RecordingCloud, Reply, canaries, leaked
-from cogenesis_langchain.types import Outbound, Sendable
+from cogenesis_langchain.types import CloudMessage, Outbound, Sendable
 
 TASK = Sendable("Write an invitation about a birthday party.", "generalize")
 CANARY = {known.type: known.value for known in canaries()}
@@ -54,11 +56,12 @@ def audit(tmp_path: Path) -> Audit:
 
 @pytest.fixture
 def make(audit: Audit) -> Callable[..., Cloud]:
-    """Clouds at a base_url; further settings as keywords."""
+    """Clouds at a base_url; `gate` as in the policy file, further settings as keywords."""
 
-    def build(base_url: str, **settings: Any) -> Cloud:
+    def build(base_url: str, *, gate: dict[str, Any] | None = None, **settings: Any) -> Cloud:
         values = {"provider": "openai_compatible", "model": "stand-in", "timeout_s": 5, **settings}
-        return Cloud(CloudModelConfig(base_url=base_url, **values), audit=audit)
+        config = CloudModelConfig(base_url=base_url, **values)
+        return Cloud(config, audit=audit, gate=GateConfig(**(gate or {})))
 
     return build
 
@@ -75,9 +78,9 @@ def permit(outbound: Outbound, **changes: Any) -> Permit:
     return replace(plain, user="dana", level="topic", bits=12.9, **changes)
 
 
-def public(text: str) -> list[tuple[str, tuple[Sendable, ...]]]:
+def public(text: str) -> list[CloudMessage]:
     """One message that a caller labelled public."""
-    return [("user", (Sendable(text, "public"),))]
+    return [CloudMessage("user", (Sendable(text, "public"),))]
 
 
 def statuses(audit: Audit) -> list[str]:
@@ -147,7 +150,7 @@ def test_conversations_and_odd_text_survive(server: RecordingCloud, make: Callab
         ("assistant", "ok"),
         ("user", " "),
     ]
-    outbound = cloud.prepare([(role, (Sendable(text, "public"),)) for role, text in texts])
+    outbound = cloud.prepare([CloudMessage(role, (Sendable(text, "public"),)) for role, text in texts])
     cloud.send(outbound, permit(outbound))
     assert [(m["role"], m["content"]) for m in server.requests[0].json()["messages"]] == texts
 
@@ -279,17 +282,16 @@ def test_only_plain_chat_messages_pass(server: RecordingCloud, audit: Audit, bod
     assert server.requests == []
 
 
-def test_size_limit(server: RecordingCloud, audit: Audit) -> None:
+def test_size_limit(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
     """A body over privacy.gate.max_body_bytes is refused when it is built."""
-    config = CloudModelConfig(provider="openai_compatible", base_url=server.base_url)
     with pytest.raises(GateError, match="max_body_bytes"):
-        Cloud(config, audit=audit, max_body_bytes=2000).prepare(public("x" * 2000))
+        make(server.base_url, gate={"max_body_bytes": 2000}).prepare(public("x" * 2000))
 
 
 def test_unpinned_frame_is_refused(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
     """Text may not pass itself off as a prompt of ours."""
     with pytest.raises(GateError, match="frame"):
-        make(server.base_url).prepare([("system", (Sendable("not our prompt", "frame"),))])
+        make(server.base_url).prepare([CloudMessage("system", (Sendable("not our prompt", "frame"),))])
 
 
 def test_only_https_off_this_machine(audit: Audit) -> None:
@@ -360,12 +362,12 @@ def test_detector_reads_all_but_frames_and_placeholders(
 
 def test_scores_below_the_minimum_pass(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
     """privacy.gate.min_score decides what a detection is worth; a known value always counts."""
-    cloud = make(server.base_url)
+    cloud = make(server.base_url, gate={"min_score": 0.9})
     outbound = cloud.prepare(public("Write to Perdita Snell."))
-    assert cloud.send(outbound, permit(outbound, min_score=0.9))
+    assert cloud.send(outbound, permit(outbound))
     canary = cloud.prepare(public(f"Write to {CANARY['PERSON']}."))
     with pytest.raises(GateHit):
-        cloud.send(canary, permit(canary, min_score=1.0))
+        make(server.base_url, gate={"min_score": 1.0}).send(canary, permit(canary))
 
 
 @pytest.mark.parametrize("error", [DetectorError("detector down"), ValueError(CANARY["PERSON"])])

@@ -70,6 +70,6 @@ def test_frames_are_sendable_by_origin() -> None:
     """The sketch prompt's parts are frames and nothing else but the task."""
     from cogenesis_langchain.sketch import sketch_messages
 
-    parts = [part for _, parts in sketch_messages(Sendable("TASK", "generalize")) for part in parts]
+    parts = [part for message in sketch_messages(Sendable("TASK", "generalize")) for part in message.parts]
     assert all(frames.is_frame(part.text) for part in parts if part.origin == "frame")
     assert [part.text for part in parts if part.origin != "frame"] == ["TASK"]

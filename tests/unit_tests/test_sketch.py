@@ -34,7 +34,7 @@ def test_same_task_same_messages() -> None:
     """Two calls give equal parts, and only the task part is not from the frame."""
     first, second = sketch_messages(TASK), sketch_messages(TASK)
     assert first == second
-    parts = [part for _, message in first for part in message]
+    parts = [part for message in first for part in message.parts]
     assert [part for part in parts if part.origin != "frame"] == [TASK]
     assert {part.text for part in parts if part.origin == "frame"} == set(frame_texts())
 
@@ -42,15 +42,15 @@ def test_same_task_same_messages() -> None:
 def test_messages_are_system_then_user() -> None:
     """Roles are those of a chat, and no slot or section mark is left over."""
     messages = sketch_messages(TASK)
-    assert [role for role, _ in messages] == ["system", "user"]
-    content = "".join(part.text for _, parts in messages for part in parts)
+    assert [message.role for message in messages] == ["system", "user"]
+    content = "".join(part.text for message in messages for part in message.parts)
     assert "{" not in content
     assert "[user]" not in content
 
 
 def test_braces_in_the_task_are_no_slots() -> None:
     """A task that looks like a slot is sent as it is."""
-    content = "".join(part.text for part in sketch_messages(Sendable("{task}", "generalize"))[1][1])
+    content = "".join(part.text for part in sketch_messages(Sendable("{task}", "generalize"))[1].parts)
     assert content.count("{task}") == 1
 
 
