@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableGenerator, ensure_config
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -28,7 +29,7 @@ from cogenesis_langchain.config import Config
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.interning import intern_messages, plain_answer, reveal, text_of, to_messages
-from cogenesis_langchain.nodes import Nodes, guarded
+from cogenesis_langchain.nodes import CHECKPOINTER, Nodes, guarded
 from cogenesis_langchain.sending import Sending
 from cogenesis_langchain.state import (
     RouterContext,
@@ -257,19 +258,33 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
             started=time.perf_counter(),
         )
         self.engine.runs.add(run_context.cancel)
-        if isinstance(given, Command):
-            given = self._interned_command(given, scope)
-        elif given is not None:
-            given = {"messages": self._intern(given, scope)}
-        return _Run(given, config, run_context, scope, kept=named is not None)
+        run = _Run(given, config, run_context, scope, named is not None, self._outlives(config))
+        if run.kept:
+            self.engine.vault.keep(scope)
+        try:
+            if isinstance(given, Command):
+                return replace(run, input=self._interned_command(given, scope))
+            return run if given is None else replace(run, input={"messages": self._intern(given, scope)})
+        except BaseException:
+            self._end(run)
+            raise
+
+    def _outlives(self, config: RunnableConfig) -> bool:
+        """Whether this thread's checkpoints outlive the process, and with them what its handles stand for."""
+        configurable = config.get("configurable", {})
+        saver = self.checkpointer
+        if not isinstance(saver, BaseCheckpointSaver):
+            saver = configurable.get(CHECKPOINTER)  # a parent graph's own
+        kept = isinstance(saver, BaseCheckpointSaver) and type(saver) is not InMemorySaver
+        return kept and configurable.get("thread_id") is not None
 
     def _owned(self, run: _Run) -> None:
         """Raises InputError where the thread is another user's: its state is nobody else's to see."""
-        if run.kept and isinstance(self.checkpointer, BaseCheckpointSaver):
+        if run.named and isinstance(self.checkpointer, BaseCheckpointSaver):
             check_owner(super().get_state(run.config).values, run.scope)
 
     async def _aowned(self, run: _Run) -> None:
-        if run.kept and isinstance(self.checkpointer, BaseCheckpointSaver):
+        if run.named and isinstance(self.checkpointer, BaseCheckpointSaver):
             check_owner((await super().aget_state(run.config)).values, run.scope)
 
     def bulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:
@@ -283,10 +298,17 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
     def _interned_updates(self, config: RunnableConfig, supersteps: Any) -> list[list[StateUpdate]]:
         user = resolve_context(None, self.defaults).user_id
         scope = (cast(str, user), str(config.get("configurable", {}).get("thread_id")))
-        return [
-            [update._replace(values=self._interned_values(update.values, scope)) for update in step]
-            for step in supersteps
-        ]
+        kept, vault = self._outlives(config), self.engine.vault
+        if kept:
+            vault.keep(scope)
+        try:
+            return [
+                [update._replace(values=self._interned_values(update.values, scope)) for update in step]
+                for step in supersteps
+            ]
+        finally:
+            if kept:
+                vault.end(scope)
 
     def _interned_values(self, values: Any, scope: Scope) -> Any:
         if isinstance(values, Mapping) and "messages" in values:
@@ -315,18 +337,22 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
 
     def _end(self, run: _Run) -> None:
         run.context.cancel.set()
-        if not run.kept:
+        if run.kept or not run.named:
             self.engine.vault.end(run.scope)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One call: what the loop gets, and whose vault scope it works in."""
+    """One call: what the loop gets, and whose vault scope it works in.
+
+    `named`: the caller named a thread. `kept`: its checkpoints outlive the process, and so does its vault.
+    """
 
     input: Any = field(repr=False)
     config: RunnableConfig
     context: RunContext
     scope: Scope = field(repr=False)
+    named: bool
     kept: bool
 
 

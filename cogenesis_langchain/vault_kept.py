@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cogenesis_langchain.crypto import Cipher
+from cogenesis_langchain.errors import VaultError
 from cogenesis_langchain.placeholders import Table
 from cogenesis_langchain.types import Level, Route, Step
 from cogenesis_langchain.vault_book import (
@@ -166,7 +167,10 @@ class KeptTable(Table):
         """Takes over what was issued since, here or elsewhere."""
         with self._turn:
             later = self._shelf.issued_after(self._seen)
-            self.adopt((placeholder, value) for _, placeholder, value in later)
+            try:
+                self.adopt((placeholder, value) for _, placeholder, value in later)
+            except ValueError as error:
+                raise VaultError(f"the kept placeholders of this thread are damaged: {error}") from None
             self._seen = max([self._seen, *(seq for seq, _, _ in later)])
 
     def placeholder(self, value: str, type: str) -> str:
