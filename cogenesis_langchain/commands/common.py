@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cogenesis_langchain.errors import CoGenesisError, InputError
 from cogenesis_langchain.types import Level, Route
@@ -41,6 +42,17 @@ LabelOption = Annotated[
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def bar() -> Progress:
+    """A progress bar on stderr, so that stdout stays clean for --json."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    )
 
 
 def load_engine(config: str | None = None, *, require_keys: bool | None = False) -> Any:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import ConfigOption, JsonOption, err, out, print_json, write_file
+from cogenesis_langchain.commands.common import ConfigOption, JsonOption, bar, out, print_json, write_file
+from cogenesis_langchain.commands.evasion import evasion
 from cogenesis_langchain.errors import InputError
 
 app = typer.Typer(
@@ -23,17 +23,6 @@ app = typer.Typer(
 TIERS = ("fast", "balanced", "thorough")
 DEFAULT = "Presidio"
 _COLUMNS = ("leak", "clean", "masked", "recall", "precision", "f2")
-
-
-def bar() -> Progress:
-    """A progress bar on stderr, so that stdout stays clean for --json."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-    )
 
 
 @app.command()
@@ -108,3 +97,6 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         table.add_row(row["detector"], *(f"{row[name]:.3f}" for name in _COLUMNS), f"{row['ms_per_1k']:.1f}")
     out.print(table)
+
+
+app.command("evasion")(evasion)

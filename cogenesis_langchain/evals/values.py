@@ -16,8 +16,8 @@ from cogenesis_langchain.evals.rows import read_rows
 
 _KNOWN_PEOPLE = (
     "Quillon Vexmoor", "Marjeta Oskvarin", "Brisela Thandrup", "Yorrick Feldspahn", "Ondine Krastelli",
-    "Zephran Mulqueeny", "Tamsine Ruddelwick", "Søren Kvistgaardson", "Ilvara Penhallick", "Dashiell Orrinmar",
-    "Ysolde Brambury", "Kwabena Ashitorpe",
+    "Zephran Mulqueeny", "Tamsine Ruddelwick", "Søren Kvistgaardson", "Ilvara Penhallick",
+    "Dashiell Orrinmar", "Ysolde Brambury", "Kwabena Ashitorpe",
 )  # fmt: skip
 _UNKNOWN_PEOPLE = (
     "Nora Lindqvist", "Thomas Bergstrom", "Priya Raghunathan", "Daniel Okonkwo", "Elena Marchetti",
@@ -41,20 +41,11 @@ _PHRASES = (
     "a three-legged heron named after the dentist", "the lighthouse wedding with the borrowed moustache",
     "my second kidney stone at the harp festival", "the green piano that we sank off the mole",
 )  # fmt: skip
-_LAST_NAMES = (
-    "vexmoor",
-    "oskvarin",
-    "thandrup",
-    "feldspahn",
-    "krastelli",
-    "mulqueeny",
-    "ruddelwick",
-    "brambury",
-)
 _DOMAINS = ("tidewell.example", "kelpworks.example", "ottermere.example.org", "nantivoss.example.net")
 
 _ORDINARY = frozenset(
-    "street lane close road terrace wharf optics timber daughters cartage veterinary organ builders".split()
+    {"street", "lane", "close", "road", "terrace", "wharf", "optics", "timber", "daughters", "cartage"}
+    | {"veterinary", "organ", "builders"}
 )
 """Words of the values above that say nothing alone."""
 
@@ -137,15 +128,12 @@ def _known_texts() -> Iterator[tuple[str, str]]:
     yield from (("LOCATION", f"{number} {street}") for number, street in zip(range(14, 99, 9), _STREETS))  # noqa: B905
     yield from (("ORGANIZATION", name) for name in _COMPANIES)
     yield from (("PHRASE", phrase) for phrase in _PHRASES)
-    for number, name in enumerate(_LAST_NAMES):
-        yield "EMAIL_ADDRESS", f"{'abcdefgh'[number]}.{name}{60 + number}@{_DOMAINS[number % len(_DOMAINS)]}"
+    for name in _KNOWN_PEOPLE[:8]:
+        first, last = name.lower().replace("ø", "o").split()
+        yield "EMAIL_ADDRESS", f"{first[0]}.{last}{rng.randrange(60, 90)}@{rng.choice(_DOMAINS)}"
         yield "PHONE_NUMBER", f"+44 7700 900{rng.randrange(100, 999)}"
-        yield (
-            "ID",
-            ("{}{:07d}", "KV-{}{:06d}", "{}{:08d}")[number % 3].format(
-                "".join(rng.choices("BCDFGHKLMN", k=3)), rng.randrange(10**6)
-            ),
-        )
+        letters = rng.choice(("", "KV-")) + "".join(rng.choices("BCDFGHK", k=3))
+        yield "ID", f"{letters}{rng.randrange(10**6, 10**7)}"
 
 
 def _unknown_texts() -> Iterator[tuple[str, str]]:
