@@ -16,7 +16,7 @@ from cogenesis_langchain.prompt_files import sections
 # SHA-256 of every piece around the slots. tests/unit_tests/test_frames.py prints these lines after a change.
 FRAMES: frozenset[str] = frozenset(
     {
-        "9ee5aecf4b06177bd94a4001dc0ed8af3101e649454d72633ece58d5b55607f5",  # mask.v1.txt
+        "45a308e55b8150281c17612c997eab88a1774539f8b57edeb9be49baff2baf19",  # mask.v2.txt
         "9f5e7ecf5dd83401bc15777a25813fc4a922f391327386a89860b3d4097f5695",  # sketch.v1.txt
         "90cf98ba640d56c0439834e15dccef0a08d9062dc975ce5f735dcfee19ef60ac",  # sketch.v1.txt
     }

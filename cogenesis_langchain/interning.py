@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import (
     AIMessage,
@@ -29,6 +29,7 @@ from langchain_core.prompt_values import PromptValue
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from cogenesis_langchain.errors import InputError, VaultError
+from cogenesis_langchain.leaves import json_of, leaves
 from cogenesis_langchain.vault import Scope, Vault, is_handle
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
@@ -61,18 +62,59 @@ def to_messages(given: Any) -> list[BaseMessage]:
         ) from None
 
 
-def text_of(message: BaseMessage) -> str:
-    """The text of a message, tool-call arguments included. Raises InputError for images and other media."""
+Part = str | dict[str, Any] | list[Any]
+"""One part of a message: text, or JSON whose leaves are read and replaced one by one."""
+
+SOURCES = frozenset({"mail", "document", "tool"})
+
+
+def by_others(message: BaseMessage) -> bool:
+    """Whether others wrote the text: results of tools, and what the caller marks as such.
+
+    The mark is `additional_kwargs={"source": "mail"}` (or "document", "tool").
+    """
+    return isinstance(message, ToolMessage) or message.additional_kwargs.get("source") in SOURCES
+
+
+def role_of(message: BaseMessage) -> Literal["system", "user", "assistant"]:
+    """OpenAI's role name of a message that travels as text."""
+    if isinstance(message, SystemMessage):
+        return "system"
+    return "assistant" if isinstance(message, AIMessage) else "user"
+
+
+def parts_of(message: BaseMessage) -> list[Part]:
+    """The content of a message, then the arguments of each call of a tool. What a tool keeps to itself (its
+    artifact) is no part. Raises InputError for images and other media.
+    """
     if isinstance(message.content, str):
         text = message.content
     else:
-        parts = [b if isinstance(b, str) else b.get("text") for b in message.content]
-        if any(part is None for part in parts):
+        blocks = [b if isinstance(b, str) else b.get("text") for b in message.content]
+        if any(block is None for block in blocks):
             raise InputError("only text can be routed yet: a message holds an image, a file or another block")
-        text = "\n".join(str(part) for part in parts)
-    if isinstance(message, AIMessage) and message.tool_calls:
-        text += "\n" + json.dumps([call["args"] for call in message.tool_calls], ensure_ascii=False)
-    return text
+        text = "\n".join(map(str, blocks))
+    result = json_of(text) if by_others(message) else None
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    return [text if result is None else result, *(call["args"] for call in calls)]
+
+
+def rows_of(message: BaseMessage) -> Iterator[tuple[str, str]]:
+    """(leaf, what follows it in `text_of`) of a message, in order."""
+    rows: list[tuple[str, str]] = []
+    for part in parts_of(message):
+        rows += [(part, "\n")] if isinstance(part, str) else leaves(part)
+    yield from rows[:-1]
+    if rows:
+        yield rows[-1][0], ""
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text of a message as a detector reads it: calls of tools and JSON results as `key: value` lines.
+
+    Raises InputError for images and other media.
+    """
+    return "".join(leaf + after for leaf, after in rows_of(message))
 
 
 def intern_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMessage:

@@ -8,7 +8,8 @@ local model cannot write either.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -22,11 +23,15 @@ from cogenesis_langchain.errors import (
     DetectorError,
     ModelError,
     StoreError,
+    VaultError,
     WriterError,
 )
 from cogenesis_langchain.generalize import generalize, task_sentence, veto
-from cogenesis_langchain.placeholders import hide, mask_messages
-from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, role_of, turns, why
+from cogenesis_langchain.interning import by_others
+from cogenesis_langchain.masking import Missed, cloud_messages, mask_frame, masked
+from cogenesis_langchain.placeholders import Table, blanked
+from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
+from cogenesis_langchain.shape import parse
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import (
     RUN_FIELDS,
@@ -35,10 +40,10 @@ from cogenesis_langchain.state import (
     owner_of,
 )
 from cogenesis_langchain.types import (
-    CloudMessage,
     ContextType,
     GenericTask,
     Level,
+    Outbound,
     PrivateSpan,
     Route,
     Sendable,
@@ -48,6 +53,9 @@ CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurabl
 RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
 _KIND_ONLY = "the topic is a known value of the user: only the kind is told"
+_OF_OTHERS = "a text by others holds known values of the user outside its own masks: local"
+_LOOKS = 3  # how often a thread is masked at most: what the last look still finds is the gate's business
+_HOLES = re.compile(r" {6,}|\n")  # where placeholders were, the shortest of which has six characters
 
 
 class Nodes:
@@ -71,18 +79,28 @@ class Nodes:
         update: Update = {**RUN_FIELDS, "owner": owner, "signals": signals, "timings": timings}
         with clock(timings, "detect_ms"):
             try:
-                known = request.known()
-                spans = [
-                    span
-                    for number, text in enumerate(texts)
-                    for span in self.engine.detector.detect(text, known=known, message=number)
-                ]
+                spans = self._spans(request)
             except (DetectorError, StoreError) as error:
                 return update | {"warnings": [f"{error}; nothing is sent"]}
         signals["spans"] = len(spans)
         signals["known_values"] = sum(span.source == "known" for span in spans)
         signals["entities"] = sorted({span.type for span in spans})
         return update | {"spans": [span.as_dict() for span in spans]}
+
+    def _spans(self, request: Request) -> list[PrivateSpan]:
+        """Texts of others are read before the store is: in them known values only count, and mask nothing."""
+        detect, texts = self.engine.detector.detect, request.texts()
+        others = {n: detect(texts[n], message=n) for n, m in enumerate(request.messages()) if by_others(m)}
+        known = request.known()
+        return [
+            span
+            for n, text in enumerate(texts)
+            for span in (
+                (*others[n], *known.find(text, message=n))
+                if n in others
+                else detect(text, known=known, message=n)
+            )
+        ]
 
     def recall(self, state: RouterState, runtime: Run) -> Update:
         """The user's profile, and the writings, device records and notes nearest to the request."""
@@ -190,34 +208,53 @@ class Nodes:
             outbound = self.engine.cloud.prepare(sketch_messages(sentence))
         except NOT_SENT as error:
             return request.stay(why(error))
-        update = request.prepared(outbound)
+        update = request.prepared(outbound, step)
         if step.level is not level and "route" not in update:
             update |= request.stay(_KIND_ONLY, step)
         return update
 
     def mask(self, state: RouterState, runtime: Run) -> Update:
-        """The whole thread with every private span replaced by a placeholder."""
+        """The whole thread with placeholders; for texts of others the store may only veto."""
         request = self._request(state, runtime)
-        spans = [PrivateSpan(**span) for span in state["spans"]]
-        table = self.engine.vault.table(request.scope)
         try:
-            hidden = [
-                CloudMessage(role_of(m), (hide(text, [s for s in spans if s.message == number], table),))
-                for number, (m, text) in enumerate(zip(request.messages(), request.texts(), strict=True))
-            ]
-            outbound = self.engine.cloud.prepare(mask_messages(hidden), stream=True)
-        except NOT_SENT as error:
+            outbound = self._masked(request, [PrivateSpan(**span) for span in state["spans"]])
+            _, *texts = parse(outbound.body.encode()).texts
+            others = [text for m, text in zip(request.messages(), texts, strict=True) if by_others(m)]
+            if any(map(request.known().hits, others)):
+                if not runtime.context.dry_run:
+                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=_OF_OTHERS)
+                return request.stay(_OF_OTHERS)
+        except (*NOT_SENT, VaultError) as error:
             return request.stay(why(error))
         return request.prepared(outbound)
+
+    def _masked(self, request: Request, spans: list[PrivateSpan]) -> Outbound:
+        """The masked thread, after another look: a detector finds other things in a text with holes in it."""
+        table, missed = self.engine.vault.table(request.scope), list[Missed]()
+        for _ in range(_LOOKS):
+            messages = masked(request.messages(), spans, table, missed)
+            outbound = self.engine.cloud.prepare([*mask_frame(), *messages], stream=True)
+            found = [one for one in self._missed(outbound, table) if one not in missed]
+            if not found:
+                break
+            missed += found
+        return outbound
+
+    def _missed(self, outbound: Outbound, table: Table) -> Iterator[Missed]:
+        """What the gate would stop in a masked thread, word for word."""
+        _, *texts = parse(outbound.body.encode()).texts
+        for number, text in enumerate(texts):
+            rest = blanked(text, table)
+            for span in self.engine.detector.detect(rest) if rest.strip() else ():
+                if span.score >= self.engine.cloud.rules.min_score:
+                    values = map(str.strip, _HOLES.split(rest[span.start : span.end]))
+                    yield from (Missed(number, value, span.type) for value in values if value)
 
     def cloud(self, state: RouterState, runtime: Run) -> Update:
         """The thread as it is: an explicit rule allows it for text that the caller labelled public."""
         request = self._request(state, runtime)
         try:
-            said = [
-                CloudMessage(role_of(m), (Sendable(t, "public"),))
-                for m, t in zip(request.messages(), request.texts(), strict=True)
-            ]
+            said = cloud_messages(request.messages(), lambda _, text: Sendable(text, "public"))
             outbound = self.engine.cloud.prepare(said, stream=True)
         except NOT_SENT as error:
             return request.stay(why(error))

@@ -7,7 +7,7 @@ long as its (user, thread): one value keeps one placeholder over all messages, t
 a placeholder never stands for a second value.
 
 Clouds bend placeholders. Restored are also `[[ p1 ]]`, `[[P-1]]`, `[[**P1**]]`, `[[P1's]]`, the Markdown
-form `\\[\\[P1\\]\\]` and full-width brackets, wherever the chunks of a stream are cut. A placeholder that this
+form `\\[\\[P1\\]\\]` and full-width brackets, wherever the chunks of a stream are cut. A placeholder that the
 table never issued stays as it is. Text that already looks like a placeholder is itself hidden, and what is
 put back is not read again, so imitating a placeholder pulls nothing out.
 """
@@ -22,7 +22,6 @@ from typing import Any
 from cogenesis_langchain.forms import FORM, IMITATION, LONGEST, TAIL, straight, suffix
 from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.normalize import squeeze
-from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import KnownValue, PrivateSpan, Sendable
 
 _LETTERS = {
@@ -37,7 +36,8 @@ _LETTERS = {
     "S": "API_KEY PRIVATE_KEY PASSWORD TOKEN SECRET",
 }
 _LETTER_OF = {type_: letter for letter, types in _LETTERS.items() for type_ in types.split()}
-_OTHER = "X"
+_TYPE_OF = {letter: types.partition(" ")[0] for letter, types in _LETTERS.items()}
+_OTHER, _HIDDEN = "X", "HIDDEN"
 
 _SHORTEST_AGAIN = 3
 _GENITIVE = re.compile(r"(?<=\w)['’][sS]?\Z")
@@ -94,7 +94,8 @@ class Table:
         """What finds every value of this table again."""
         with self._lock:
             if self._again is None:
-                self._again = Again((value, self._placeholders[value][2]) for value in self.values())
+                letters = ((value, self._placeholders[value][2]) for value in self.values())
+                self._again = Again((value, _TYPE_OF.get(letter, _HIDDEN)) for value, letter in letters)
             return self._again
 
     def _next(self, value: str, type: str) -> str:
@@ -127,15 +128,12 @@ class Again:
 
     A value is found in any spelling that the canonical form undoes, and by its parts where it is a name or an
     address (see `known`); spelt exactly as before it is found as a whole word, however common it is.
-    `values` are (value, letter of its placeholder) pairs. Immutable.
+    `values` are (value, type) pairs. Immutable.
     """
 
     def __init__(self, values: Iterable[tuple[str, str]]) -> None:
         self._values = tuple(values)
-        self._known = KnownValues(
-            KnownValue(value, _LETTERS.get(letter, "HIDDEN").partition(" ")[0], "entity")
-            for value, letter in self._values
-        )
+        self._known = KnownValues(KnownValue(value, type, "entity") for value, type in self._values)
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, type) of each occurrence; they may overlap."""
@@ -143,7 +141,7 @@ class Again:
         exact = [v for v, _ in self._values if len(v) >= _SHORTEST_AGAIN and v in text]
         if exact:
             words = "|".join(_as_whole_word(v) for v in sorted(exact, key=len, reverse=True))
-            found += [(m.start(), m.end(), _OTHER) for m in re.finditer(words, text)]
+            found += [(m.start(), m.end(), _HIDDEN) for m in re.finditer(words, text)]
         return found
 
     def __repr__(self) -> str:
@@ -162,7 +160,7 @@ def hide(text: str, spans: Iterable[PrivateSpan], table: Table, *, again: Again 
         for start, end, kind in found:
             table.placeholder(text[start:end], kind)
         again = table.again()
-    imitations = [(m.start(), m.end(), _OTHER) for m in IMITATION.finditer(text)]
+    imitations = [(m.start(), m.end(), _HIDDEN) for m in IMITATION.finditer(text)]
     pieces: list[str] = []
     at = 0
     for start, end, kind in _merged([*found, *again.find(text), *imitations], len(text)):
@@ -185,6 +183,11 @@ def restore_json(value: Any, table: Table) -> Any:
     if isinstance(value, list | tuple):
         return [restore_json(item, table) for item in value]
     return value
+
+
+def blanked(text: str, table: Table) -> str:
+    """`text` with spaces in place of every issued placeholder: what is left for a detector to read."""
+    return FORM.sub(lambda form: " " * len(form[0]) if table.value(form[0]) else form[0], text)
 
 
 class StreamRestorer:
@@ -253,14 +256,3 @@ def _as_whole_word(value: str) -> str:
     before = r"(?<!\w)" if re.match(r"\w", value) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", value) else ""
     return before + re.escape(value) + after
-
-
-PROMPT = "mask.v1.txt"
-
-
-def mask_messages(
-    hidden: Sequence[tuple[str, tuple[Sendable, ...]]],
-) -> list[tuple[str, tuple[Sendable, ...]]]:
-    """The hidden thread behind the pinned prompt that tells the cloud what placeholders are."""
-    frame = [(role, (Sendable(text, "frame"),)) for role, text in sections(PROMPT)]
-    return [*frame, *hidden]

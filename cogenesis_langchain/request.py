@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
     AuditError,
+    CoGenesisError,
     ConfigError,
     DetectorError,
     GateError,
+    GateHit,
     StoreError,
 )
-from cogenesis_langchain.interning import stored_message, text_of
+from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
 from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.permit import Permit
 from cogenesis_langchain.state import RouterContext, RouterState, RunContext
-from cogenesis_langchain.types import Decision, Level, Outbound, Route, Signals, Step
+from cogenesis_langchain.types import Decision, KnownValue, Level, Outbound, Receipt, Route, Signals, Step
 from cogenesis_langchain.writer import Prompt
 from cogenesis_langchain.writer_prompt import writing_prompt
 
@@ -66,14 +68,15 @@ class Request:
         return [text_of(message) for message in self.messages()]
 
     def instruction(self) -> str:
-        """The text of the last human message: what is asked for now."""
+        """The text of the person's last message: what is asked for now."""
         messages = self.messages()
-        human = [message for message in messages if isinstance(message, HumanMessage)]
+        human = [m for m in messages if isinstance(m, HumanMessage) and not by_others(m)]
         return text_of((human or messages)[-1])
 
     def supplied(self) -> str:
         """What the person wrote, whose links may stay."""
-        return "\n".join(text_of(m) for m in self.messages() if isinstance(m, HumanMessage))
+        own = (m for m in self.messages() if isinstance(m, HumanMessage) and not by_others(m))
+        return "\n".join(map(text_of, own))
 
     def recalled(self) -> dict[str, list[Any]]:
         """What `recall` read: texts under profile, device and note; (title, text) under writing."""
@@ -113,14 +116,86 @@ class Request:
 
     # --- moving ------------------------------------------------------------------------------------
 
-    def prepared(self, outbound: Outbound) -> Update:
-        """Keeps the exact bytes in the vault. In observe mode that is the end of it."""
+    def prepared(self, outbound: Outbound, step: Step | None = None) -> Update:
+        """Keeps the exact bytes in the vault, which are to go at `step` (default: where the request stands).
+
+        Where nothing will be sent (dry run, observe mode) the gate looks at them now, and that is the end.
+        """
         handle = self.engine.vault.put(self.scope, outbound.body)
         entry = {"id": uuid4().hex, "endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
-        update: Update = {"outbound": [*self.state["outbound"], entry]}
-        if self.engine.policy.observe and not self.context.dry_run:
-            update |= self.stay(f"observe mode: {self.step()} was decided and built, and nothing is sent")
-        return update
+        kept = {"outbound": [*self.state["outbound"], entry]}
+        if not (self.context.dry_run or self.engine.policy.observe):
+            return kept
+        step = step or self.step()
+        permit = self.permit(outbound, step)
+        refusal = self._examined(outbound, permit)
+        if refusal is not None:
+            kept = {"stopped": [*self.state["stopped"], entry | stopped(refusal)]}
+        if self.context.dry_run:
+            return kept if refusal is None else kept | self.refused(refusal)
+        return kept | self._observed(outbound, permit, step, refusal)
+
+    def _examined(self, outbound: Outbound, permit: Permit) -> CoGenesisError | OSError | None:
+        """Why the gate would stop these bytes; None where it would not."""
+        try:
+            self.engine.cloud.examine(outbound, permit)
+        except NOT_SENT as error:
+            return error
+        return None
+
+    def _observed(
+        self, outbound: Outbound, permit: Permit, step: Step, refusal: CoGenesisError | OSError | None
+    ) -> Update:
+        """Records what enforce mode would have done, and moves to local."""
+        reason = None if refusal is None else why(refusal)
+        would = "the gate would let it through" if reason is None else f"it would be stopped: {reason}"
+        update = self.stay(f"observe mode: {step} was decided and built, and nothing is sent; {would}")
+        try:
+            receipt = self.engine.audit.observed(
+                outbound,
+                route=permit.route,
+                level=permit.level,
+                bits=permit.bits,
+                user=permit.user,
+                reason=reason,
+                spans=refusal.spans if isinstance(refusal, GateHit) else (),
+            )
+        except AuditError as error:
+            return update | {"warnings": [*update["warnings"], why(error)]}
+        return update | {"receipts": [*self.state["receipts"], receipt.as_dict()]}
+
+    def permit(self, outbound: Outbound, step: Step, told: Callable[[Receipt], None] | None = None) -> Permit:
+        """Leave to send `outbound` at `step`; `told` hears of each intent."""
+        known = self.known()
+        issued: frozenset[str] = frozenset()
+        if step.route is Route.MASK:
+            table = self.engine.vault.table(self.scope)
+            issued = table.issued
+            known = self.engine.known(
+                self.user, [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
+            )
+        bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
+        return Permit(
+            body_sha256=outbound.sha256,
+            endpoint=outbound.endpoint,
+            known=known,
+            detector=self.engine.detector,
+            issued=issued,
+            route=step.route.value,
+            level=step.level.value if step.level else None,
+            bits=bits,
+            user=self.user,
+            told=told,
+            run=self.context.sends,
+        )
+
+    def refused(self, error: CoGenesisError | OSError) -> Update:
+        """Where a request goes that the gate stops: a private value follows `on_hit`, all else is local."""
+        if not isinstance(error, GateHit):
+            return self.stay(why(error))
+        kinds = ", ".join(sorted({span.type for span in error.spans})) or "a known value"
+        on_hit = Step(Route(self.engine.cloud.rules.on_hit))
+        return self.stay(f"the gate found {kinds} in the last bytes and sent nothing", on_hit)
 
     def stay(self, reason: str, step: Step | None = None) -> Update:
         """Moves to `step` (default local), for this run and this thread, and says why."""
@@ -146,39 +221,15 @@ class Request:
         return self.stay(reason, routing.after_failure(Decision(current, (), on_failure=ahead), current))
 
 
-class Warming:
-    """Reads the person's context into the local model while the cloud drafts."""
-
-    def __init__(self, request: Request) -> None:
-        self._cancel = request.context.cancel
-        self._writer, self._scope = request.engine.writer, request.user
-        self._prompt = request.prompt(sketch="")
-
-    def start(self) -> None:
-        """Returns at once. A failure here is met again, and reported, when the text is written.
-
-        No daemon thread: Python would free the model under it at exit, which aborts the process. The run's
-        end sets `cancel`, so exit waits for one chunk at most.
-        """
-        threading.Thread(target=self._run, daemon=False, name="cogenesis-warming").start()
-
-    def _run(self) -> None:
-        try:
-            self._writer.warm(self._prompt, scope=self._scope, cancel=self._cancel)
-        except Exception:
-            return
-
-
 def as_step(route: str | None, level: str | None) -> Step:
     """State's two strings as a Step."""
     return Step(Route(route or "local"), Level(level) if level else None)
 
 
-def role_of(message: BaseMessage) -> Literal["system", "user", "assistant"]:
-    """OpenAI's role name of a message. Tool results travel as the user's text."""
-    if isinstance(message, SystemMessage):
-        return "system"
-    return "assistant" if isinstance(message, AIMessage) else "user"
+def stopped(error: CoGenesisError | OSError) -> dict[str, Any]:
+    """What the state says of a body that the gate stopped: why, and where in its texts (see `shape`)."""
+    spans = error.spans if isinstance(error, GateHit) else ()
+    return {"reason": why(error), "spans": [span.as_dict() for span in spans]}
 
 
 def turns(messages: Sequence[BaseMessage]) -> int:

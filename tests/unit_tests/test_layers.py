@@ -37,7 +37,7 @@ HOMES = {
 
 SLOW = {*HOMES, "langchain", "langchain_core", "langgraph"} - {"yaml", "ahocorasick"}
 """What no file imports at its top, but for the rooms that are nothing without it."""
-FRAMEWORK_ROOMS = {"graph", "nodes", "sending", "request", "state", "interning", "streaming"}
+FRAMEWORK_ROOMS = {"graph", "nodes", "sending", "request", "state", "interning", "masking", "streaming"}
 
 CONNECTING = {
     "httpx.Client": {"cloud", "devserver", "download", "store.chroma", "writer_remote"},
