@@ -23,7 +23,7 @@ _DESCRIBING = {
     "collections": "SELECT * FROM collections",
     "embeddings_queue_config": "SELECT * FROM embeddings_queue_config",
 }
-_OWN_WORDS = "chroma:document title type added seq profile writing device note declared field entity phrase"
+_OWN_WORDS = "type added seq entry profile writing device note declared field entity phrase"
 _ORPHANS = (
     "DELETE FROM embedding_metadata WHERE id IN ("
     "SELECT id FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments))",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
+from cogenesis_langchain.crypto import Cipher
 from cogenesis_langchain.store.records import (
     StoredItem,
     StoredValue,
@@ -16,6 +17,7 @@ from cogenesis_langchain.store.records import (
 )
 from cogenesis_langchain.types import ContextItem, ContextType, KnownValue
 
+_NO_KEY = Cipher(None)
 _WORD = re.compile(r"\w+")
 
 
@@ -48,7 +50,7 @@ class MemoryStore:
                 continue
             for found in values_of(item) if values_of else item.values:
                 self._values.setdefault(found.value, StoredValue(found.value, found.type, found.origin))
-            key = item_id(item)
+            key = item_id(item, _NO_KEY)
             self._items.setdefault(key, StoredItem(key, item.type, item.title, item.text, now))
 
     def __repr__(self) -> str:

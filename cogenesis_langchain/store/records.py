@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -13,6 +12,8 @@ from cogenesis_langchain.types import ContextItem, ContextType
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from cogenesis_langchain.crypto import Cipher
 
 Origin = Literal["declared", "field", "entity", "phrase"]
 MAX_ITEM_CHARS = 1_000_000
@@ -66,13 +67,15 @@ class AddReport:
 class PurgeReport:
     """What went. `searched` counts the files whose bytes were read and found clean.
 
-    With a Chroma server its files are out of reach: `checked` is False.
+    With a Chroma server its files are out of reach: `checked` is False. `key` says whether the user's key
+    was there, and destroyed.
     """
 
     items: int
     values: int
     searched: int
     checked: bool
+    key: bool
 
 
 class TextEmbedder(Protocol):
@@ -131,11 +134,6 @@ def storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def user_hash(user: str) -> str:
-    """40 hex digits that name a user's collection. A pseudonym, no protection: ids can be guessed."""
-    return hashlib.sha256(b"user\0" + user.encode()).hexdigest()[:40]
-
-
-def item_id(item: ContextItem) -> str:
+def item_id(item: ContextItem, cipher: Cipher) -> str:
     """32 hex digits from type and text: the same text under the same type is the same item."""
-    return hashlib.sha256(f"{item.type}\0{item.text}".encode()).hexdigest()[:32]
+    return cipher.tag(f"{item.type}\0{item.text}", "item")[:32]

@@ -1,12 +1,11 @@
-"""The known values of each user: in a small SQLite file beside Chroma, or on the Chroma server.
+"""The entries of each user's known values: in a small SQLite file beside Chroma, or on the Chroma server.
 
 They are what must never leave, so they are written before the text they come from, and losing them must
-not go unnoticed. Values are compared exactly; how they are found in text is the business of `known`.
+not go unnoticed. Here they are opaque; `entries` seals and opens them. Users go by their pseudonyms.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,38 +14,40 @@ from typing import Any, Protocol, cast
 
 from cogenesis_langchain.errors import StoreBusyError, StoreError
 from cogenesis_langchain.store.chroma import Chroma, chroma_errors
-from cogenesis_langchain.store.records import Origin, StoredValue, user_hash
+from cogenesis_langchain.store.records import StoredValue
 from cogenesis_langchain.types import KnownValue
 
 _STRONGEST_FIRST = ("declared", "field", "entity", "phrase")
 _SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, name TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS known_values (
-    user TEXT NOT NULL, value TEXT NOT NULL, type TEXT NOT NULL, origin TEXT NOT NULL,
-    enabled INTEGER NOT NULL, PRIMARY KEY (user, value)
+CREATE TABLE IF NOT EXISTS entries (
+    user TEXT NOT NULL, id TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, n INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES ('generation', 0);
 COMMIT;
 """
+_OF_USER = "SELECT id, entry FROM entries WHERE user = ? ORDER BY id"
 _IS_MADE = "SELECT 1 FROM sqlite_master WHERE name = 'state'"
+
+Rows = Iterable[tuple[str, str]]  # (id, entry)
 
 
 class ValueBook(Protocol):
-    """Where known values are kept."""
+    """Where the entries are kept."""
 
-    def all(self, user: str) -> list[StoredValue]:
-        """Every value of the user, sorted."""
+    def all(self, user: str) -> list[tuple[str, str]]:
+        """(id, entry) of every value of the user."""
 
-    def write(self, user: str, values: Iterable[StoredValue]) -> None:
-        """Add or replace values; the user is remembered even without any."""
+    def write(self, user: str, name: str, rows: Rows) -> None:
+        """Add or replace entries; the user's sealed `name` is kept even without any."""
 
-    def remove(self, user: str, value: str) -> bool:
+    def remove(self, user: str, key: str) -> bool:
         """Forget one value; whether it was there."""
 
-    def users(self) -> list[str]:
-        """Names of all users, sorted."""
+    def users(self) -> dict[str, str]:
+        """Pseudonym -> sealed name of all users."""
 
     def drop(self, user: str) -> None:
         """Forget the user."""
@@ -77,35 +78,30 @@ class LocalValues:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def all(self, user: str) -> list[StoredValue]:
-        """Every value of the user, sorted."""
-        sql = "SELECT value, type, origin, enabled FROM known_values WHERE user = ? ORDER BY value"
-        rows = self._read(sql, user_hash(user))
-        return [StoredValue(v, t, cast(Origin, o), bool(e)) for v, t, o, e in rows]
+    def all(self, user: str) -> list[tuple[str, str]]:
+        """(id, entry) of every value of the user."""
+        return [(key, entry) for key, entry in self._read(_OF_USER, user)]
 
-    def write(self, user: str, values: Iterable[StoredValue]) -> None:
-        """Add or replace values in one transaction."""
-        key = user_hash(user)
-        rows = [(key, v.value, v.type, v.origin, int(v.enabled)) for v in values]
+    def write(self, user: str, name: str, rows: Rows) -> None:
+        """Add or replace entries in one transaction."""
         with self.change() as db:
-            db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (key, user))
-            db.executemany("INSERT OR REPLACE INTO known_values VALUES (?, ?, ?, ?, ?)", rows)
+            db.execute("INSERT OR IGNORE INTO users VALUES (?, ?)", (user, name))
+            db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", [(user, *row) for row in rows])
 
-    def remove(self, user: str, value: str) -> bool:
+    def remove(self, user: str, key: str) -> bool:
         """Forget one value."""
         with self.change() as db:
-            sql = "DELETE FROM known_values WHERE user = ? AND value = ?"
-            return db.execute(sql, (user_hash(user), value)).rowcount > 0
+            return db.execute("DELETE FROM entries WHERE user = ? AND id = ?", (user, key)).rowcount > 0
 
-    def users(self) -> list[str]:
-        """Names of all users, sorted."""
-        return [name for (name,) in self._read("SELECT name FROM users ORDER BY name")]
+    def users(self) -> dict[str, str]:
+        """Pseudonym -> sealed name of all users."""
+        return dict(self._read("SELECT id, name FROM users"))
 
     def drop(self, user: str) -> None:
         """Forget the user, and rewrite the file so that nothing of them stays in free pages."""
         with self.change() as db:
-            db.execute("DELETE FROM known_values WHERE user = ?", (user_hash(user),))
-            db.execute("DELETE FROM users WHERE id = ?", (user_hash(user),))
+            db.execute("DELETE FROM entries WHERE user = ?", (user,))
+            db.execute("DELETE FROM users WHERE id = ?", (user,))
         vacuum(self.path)
 
     def generation(self) -> int:
@@ -149,65 +145,54 @@ class ServerValues:
     def __init__(self, chroma: Chroma) -> None:
         self._chroma = chroma
 
-    def all(self, user: str) -> list[StoredValue]:
-        """Every value of the user, sorted."""
+    def all(self, user: str) -> list[tuple[str, str]]:
+        """(id, entry) of every value of the user."""
         with self._chroma.lock:
-            collection = self._chroma.collection(_values_name(user))
+            collection = self._chroma.collection(f"v-{user}")
             if collection is None:
                 return []
             with chroma_errors("reading the known values"):
-                got = collection.get(include=["documents", "metadatas"])
-        out = [
-            StoredValue(text, str(meta["type"]), cast(Origin, meta["origin"]), bool(meta["enabled"]))
-            for text, meta in zip(got["documents"] or (), got["metadatas"] or (), strict=True)
+                got = collection.get(include=["metadatas"])
+        return [
+            (key, str(meta.get("entry", "")))
+            for key, meta in zip(got["ids"], got["metadatas"] or (), strict=True)
         ]
-        return sorted(out, key=lambda value: value.value)
 
-    def write(self, user: str, values: Iterable[StoredValue]) -> None:
-        """Add or replace values."""
-        values = list(values)
+    def write(self, user: str, name: str, rows: Rows) -> None:
+        """Add or replace entries."""
+        rows = list(rows)
         with self._chroma.lock:
-            collection = self._chroma.make(_values_name(user), {"user": user})
-            if values:
+            collection = self._chroma.make(f"v-{user}", {"user": name})
+            if rows:
                 with chroma_errors("writing the known values"):
                     collection.upsert(
-                        ids=[_value_id(v.value) for v in values],
-                        documents=[v.value for v in values],
-                        embeddings=[cast(Sequence[float], [1.0]) for _ in values],
-                        metadatas=[
-                            {"type": v.type, "origin": v.origin, "enabled": v.enabled} for v in values
-                        ],
+                        ids=[key for key, _ in rows],
+                        embeddings=[cast(Sequence[float], [1.0]) for _ in rows],
+                        metadatas=[{"entry": entry} for _, entry in rows],
                     )
 
-    def remove(self, user: str, value: str) -> bool:
+    def remove(self, user: str, key: str) -> bool:
         """Forget one value."""
         with self._chroma.lock:
-            collection = self._chroma.collection(_values_name(user))
+            collection = self._chroma.collection(f"v-{user}")
             if collection is None:
                 return False
             with chroma_errors("writing the known values"):
-                there = bool(collection.get(ids=[_value_id(value)], include=[])["ids"])
+                there = bool(collection.get(ids=[key], include=[])["ids"])
                 if there:
-                    collection.delete(ids=[_value_id(value)])
+                    collection.delete(ids=[key])
                 return there
 
-    def users(self) -> list[str]:
-        """Names of all users, sorted."""
+    def users(self) -> dict[str, str]:
+        """Pseudonym -> sealed name of all users."""
         with self._chroma.lock:
-            return sorted(str((c.metadata or {}).get("user", "")) for c in self._chroma.named("v-"))
+            found = self._chroma.named("v-")
+        return {c.name.removeprefix("v-"): str((c.metadata or {}).get("user", "")) for c in found}
 
     def drop(self, user: str) -> None:
         """Forget the user."""
         with self._chroma.lock:
-            self._chroma.drop(_values_name(user))
-
-
-def _values_name(user: str) -> str:
-    return f"v-{user_hash(user)}"
-
-
-def _value_id(value: str) -> str:
-    return hashlib.sha256(value.encode()).hexdigest()[:32]
+            self._chroma.drop(f"v-{user}")
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -239,6 +224,11 @@ def sqlite_errors(what: str) -> Iterator[None]:
         text = str(error)
         if "locked" in text or "busy" in text:
             raise StoreBusyError(f"{what}: another process holds the store; try again later") from None
+        if "no such table" in text:
+            raise StoreError(
+                f"{what}: an earlier version wrote this store, in the clear: delete its folder `context` "
+                "and add the context again"
+            ) from None
         if "full" in text:
             raise StoreError(f"{what}: the disk is full; free some space and repeat the command") from None
         raise StoreError(f"{what}: SQLite failed; check the store's folder (`cogenesis doctor`)") from None

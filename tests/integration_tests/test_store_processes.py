@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.store import ContextStore
 from cogenesis_langchain.testing import FakeEmbedder
 from cogenesis_langchain.types import ContextItem, KnownValue
@@ -180,7 +181,8 @@ def test_the_server_form_works_alike(server: str, tmp_path: Path, monkeypatch: p
     items = [ContextItem("note", "umbrella stand", "hall"), ContextItem("profile", "Name: Ada Thornquist")]
     assert store.add("ada", items, values_of=values_of).values == 2
     assert store.add("ada", items, values_of=values_of).skipped == 2
-    other = ContextStore(tmp_path / "two", FakeEmbedder(), server=config)
+    keys = Keys(tmp_path / "one" / "keys")
+    other = ContextStore(tmp_path / "two", FakeEmbedder(), server=config, keys=keys)
     assert other.search("ada", "umbrella stand", k=1)[0].title == "hall"
     assert [item.text for item in other.profile("ada")] == ["Name: Ada Thornquist"]
     assert len(other.values("ada")) == 2
@@ -189,11 +191,14 @@ def test_the_server_form_works_alike(server: str, tmp_path: Path, monkeypatch: p
     assert not store.remove_value("ada", "Bluebell")
     assert store.users() == ["ada"]
     assert store.search("ben", "umbrella") == []
+    held = b"".join(path.read_bytes() for path in (tmp_path / "server").rglob("*") if path.is_file())
+    assert b"umbrella" not in held
+    assert b"Thornquist" not in held
     report = store.purge("ada")
     assert (report.items, report.values, report.checked) == (2, 2, False)
     assert not other.has("ada")
     assert other.values("ada") == other.users() == []
-    assert not (tmp_path / "one").exists()
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["keys"]
 
 
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_purge_asks_and_erases_bodies_too(engine: Any) -> None:
         "values": 4,
         "searched": 3,
         "checked": True,
+        "key": True,
         "bodies": 1,
     }
     assert engine.audit.erased == ["ada"]

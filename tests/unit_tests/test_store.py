@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
+import shutil
 import sqlite3
 import stat
 import threading
@@ -12,7 +14,8 @@ from typing import Any
 import pytest
 from chromadb.api import fastapi
 
-from cogenesis_langchain.errors import InputError, StoreBusyError, StoreError
+from cogenesis_langchain.crypto import Keys, pseudonym
+from cogenesis_langchain.errors import CryptoError, InputError, StoreBusyError, StoreError
 from cogenesis_langchain.store import ContextStore, MemoryStore, StoredValue, chroma
 from cogenesis_langchain.testing import FakeEmbedder
 from cogenesis_langchain.types import ContextItem, KnownValue
@@ -102,7 +105,7 @@ def test_values_are_written_before_the_text(store: ContextStore) -> None:
     def upsert_fails(*args: object, **kwargs: object) -> None:
         raise RuntimeError("Ada Thornquist")
 
-    collection = type(store._chroma.collection(store_name("ada")))
+    collection = type(store._place.chroma.collection(store_name("ada")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collection, "upsert", upsert_fails)
         with pytest.raises(StoreError) as error:
@@ -115,9 +118,7 @@ def test_values_are_written_before_the_text(store: ContextStore) -> None:
 
 def store_name(user: str) -> str:
     """The name of a user's collection."""
-    from cogenesis_langchain.store.context import _name
-
-    return _name(user)
+    return f"u-{pseudonym(user)}"
 
 
 def test_a_failing_extraction_stores_nothing(store: ContextStore) -> None:
@@ -193,19 +194,27 @@ def everything(root: Path) -> bytes:
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
 
 
-def test_purge_leaves_no_byte(store: ContextStore, tmp_path: Path) -> None:
-    """After a purge no file holds a text, a title, a value, a vector folder or a word-index entry."""
+WORDS = (b"Thornquist", b"Quillfeather", b"Bartholomew", b"Fennimore", b"Thistledown")
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_purge_leaves_no_byte(tmp_path: Path, sealed: bool) -> None:
+    """After a purge no file holds a text, a title, a value, an entry, a vector folder or an indexed word."""
+    store = ContextStore(tmp_path, FakeEmbedder(), keys=None if sealed else Keys(None))
     long = "The lighthouse keeper Marigold Fennimore kept nineteen ledgers. " * 200
     store.add("ada", [*ADA, ContextItem("writing", long, "ledger")], values_of=fields)
     store.set_value("ada", "Operation Thistledown")
     before = everything(tmp_path)
-    words = (b"Thornquist", b"Quillfeather", b"Bartholomew", b"Fennimore", b"Thistledown")
-    assert all(word in before for word in words), "the search of this test can find them"
+    assert all((word in before) is not sealed for word in WORDS), "the search of this test can find them"
+    entries = [text[:60].encode() for text in store._place.strings(pseudonym("ada"))]
+    assert len(entries) == 8
+    assert all(entry in before for entry in entries)
     report = store.purge("ada")
-    assert (report.items, report.values, report.checked) == (5, 2, True)
+    assert (report.items, report.values, report.checked, report.key) == (5, 2, True, sealed)
     assert report.searched >= 2
     after = everything(tmp_path)
-    assert not [word for word in words if word in after or word.lower() in after]
+    gone = (*WORDS, *(entry for entry in entries if len(entry) > 8))
+    assert not [word for word in gone if word in after or word.lower() in after]
     assert not store.has("ada")
     assert store.values("ada") == store.users() == []
     names = {path.name for path in (tmp_path / "context").iterdir()}
@@ -216,6 +225,121 @@ def test_purge_leaves_no_byte(store: ContextStore, tmp_path: Path) -> None:
         blocks = db.execute("SELECT block FROM embedding_fulltext_search_data").fetchall()
         assert sum(len(block) for (block,) in blocks) < 100, "the word index is empty, not marked as deleted"
         assert db.execute("SELECT count(*) FROM embeddings_queue").fetchone() == (0,)
+
+
+def test_no_file_holds_what_was_added(store: ContextStore, tmp_path: Path) -> None:
+    """Texts, titles, values, their types and users' names stand in no file, logs and index included."""
+    store.add("quillon", [*ADA, *BEN], values_of=fields)
+    store.set_value("quillon", "Operation Thistledown")
+    store.search("quillon", "kayak regatta")
+    private = [*WORDS[:3], b"Thistledown", b"Ostrander", b"regatta", b"quillon", b"PERSON", b"about me"]
+    for held in (everything(tmp_path), store._place.chroma.close() or everything(tmp_path)):
+        assert not [word for word in private if word in held or word.lower() in held]
+    with sqlite3.connect(tmp_path / "context" / "chroma.sqlite3") as db:
+        ids = {row[0] for row in db.execute("SELECT embedding_id FROM embeddings")}
+    bare = {hashlib.sha256(f"{i.type}\0{i.text}".encode()).hexdigest()[:32] for i in (*ADA, *BEN)}
+    assert len(ids) == 5
+    assert not ids & bare, "an id must not tell whether a guessed text is stored"
+
+
+def test_another_key_opens_nothing(tmp_path: Path) -> None:
+    """A copy of the data without its keys is of no use, and the error says so without a text."""
+    ContextStore(tmp_path, FakeEmbedder()).add("ada", ADA, values_of=fields)
+    thief = ContextStore(tmp_path, FakeEmbedder(), keys=Keys(tmp_path / "other"))
+    for read in (thief.list, thief.values, lambda user: thief.search(user, "kayak")):
+        with pytest.raises(CryptoError, match="the key of this user is gone"):
+            read("ada")
+    with pytest.raises(CryptoError):
+        thief.add("ada", [ContextItem("note", "new")], values_of=fields)
+    with pytest.raises(CryptoError):
+        thief.set_value("ada", "Bluebell")
+    assert thief.users() == []
+    thief._keys.cipher("ada")  # made by another room, or by a newcomer of that name
+    for read in (thief.list, thief.values, lambda user: thief.search(user, "kayak")):
+        with pytest.raises(CryptoError, match="context purge") as error:
+            read("ada")
+        assert "Thornquist" not in str(error.value)
+    assert thief.purge("ada").items == 4, "what cannot be read can still be deleted"
+
+
+def test_a_purged_user_is_gone_although_the_rows_were_kept(store: ContextStore, tmp_path: Path) -> None:
+    """Whoever copied the folder before the purge has nothing: the key is destroyed, not only the rows."""
+    store.add("ada", ADA, values_of=fields)
+    store._place.chroma.close()
+    shutil.copytree(tmp_path / "context", tmp_path / "copy" / "context")
+    store.purge("ada")
+    store.add("ada", BEN, values_of=fields)
+    copy = ContextStore(tmp_path / "copy", FakeEmbedder(), keys=store._keys)
+    for read in (copy.list, copy.values):
+        with pytest.raises(CryptoError):
+            read("ada")
+
+
+def _edit(path: Path, *statements: str) -> None:
+    with sqlite3.connect(path) as db:
+        for statement in statements:
+            assert db.execute(statement).rowcount > 0, statement
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("values", 'UPDATE entries SET entry = \'["Ada", "PERSON", "field", false]\''),
+        ("values", "UPDATE entries SET entry = substr(entry, 1, 60) || 'AAAA' || substr(entry, 65)"),
+        ("values", "UPDATE entries SET id = 'b' || substr(id, 2) WHERE id NOT LIKE 'b%'"),
+        ("chroma", "UPDATE embedding_metadata SET string_value = '[\"\", \"hello\"]' WHERE key = 'entry'"),
+        ("chroma", "UPDATE embedding_metadata SET string_value = 'note' WHERE key = 'type'"),
+        ("chroma", "UPDATE embedding_metadata SET int_value = int_value + 1 WHERE key = 'seq'"),
+        ("chroma", "UPDATE embedding_metadata SET key = 'text' WHERE key = 'entry'"),
+        (
+            "chroma",
+            "UPDATE embedding_metadata SET string_value = (SELECT string_value FROM embedding_metadata "
+            "WHERE key = 'entry' ORDER BY id DESC LIMIT 1) WHERE key = 'entry' AND id = 1",
+        ),
+    ],
+)
+def test_entries_in_the_clear_changed_or_moved_are_refused(
+    store: ContextStore, tmp_path: Path, file: str, statement: str
+) -> None:
+    """Nobody without the key can slip a row in, weaken one or put one in another's place."""
+    store.add("ada", ADA, values_of=fields)
+    store._place.chroma.close()
+    _edit(tmp_path / "context" / f"{file}.sqlite3", statement)
+    fresh = ContextStore(tmp_path, FakeEmbedder())
+    read = fresh.values if file == "values" else fresh.list
+    with pytest.raises(CryptoError, match="context purge") as error:
+        read("ada")
+    assert "Thornquist" not in str(error.value)
+    fresh.purge("ada")
+    assert fresh.add("ada", ADA, values_of=fields).added == 4
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_the_other_setting_of_encryption_is_refused(tmp_path: Path, sealed: bool) -> None:
+    """What was written in the clear is not read as sealed, nor the other way round; purging works in both."""
+    kinds = (Keys(tmp_path / "keys"), Keys(None))
+    one, two = (ContextStore(tmp_path, FakeEmbedder(), keys=k) for k in (kinds if sealed else kinds[::-1]))
+    one.add("ada", ADA, values_of=fields)
+    if sealed:
+        assert two.has("ada")
+    else:
+        kinds[0].cipher("ada")
+    for read in (two.list, two.values, two.users if sealed else two.list):
+        with pytest.raises(CryptoError, match=r"store\.encrypt"):
+            read(*(["ada"] if read != two.users else []))
+    two.purge("ada")
+    assert not one.has("ada")
+
+
+def test_a_store_of_an_earlier_version_is_refused(store: ContextStore, tmp_path: Path) -> None:
+    """Values that stand in the clear in an old file are an error that says what to do."""
+    store.add("ada", ADA, values_of=fields)
+    _edit_schema = "ALTER TABLE entries RENAME TO known_values"
+    with sqlite3.connect(tmp_path / "context" / "values.sqlite3") as db:
+        db.execute(_edit_schema)
+    with pytest.raises(StoreError, match="earlier version"):
+        store.values("ada")
 
 
 def test_purge_keeps_what_others_hold_too(store: ContextStore) -> None:
@@ -310,7 +434,7 @@ def test_lost_values_are_not_taken_for_none(store: ContextStore, tmp_path: Path)
 def test_a_damaged_file_is_an_error(store: ContextStore, tmp_path: Path, name: str) -> None:
     """Garbage in either database is a StoreError on reading, never `no context`."""
     store.add("ada", ADA, values_of=fields)
-    store._chroma.close()
+    store._place.chroma.close()
     (tmp_path / "context" / name).write_bytes(b"garbage" * 4000)
     fresh = ContextStore(tmp_path, FakeEmbedder())
     read = fresh.values if name == "values.sqlite3" else fresh.list
@@ -330,7 +454,7 @@ def test_no_index_file_is_ever_written(store: ContextStore, tmp_path: Path) -> N
         left = {path for path in (tmp_path / "context").rglob("*") if path.name not in files}
         assert len(left) == 2
         assert all(path.is_file() and path.stat().st_size == 0 for path in left)
-        store._chroma.close()
+        store._place.chroma.close()
     store.purge("ada")
     assert len(list((tmp_path / "context").iterdir())) == len(files) + 1
 
@@ -338,7 +462,7 @@ def test_no_index_file_is_ever_written(store: ContextStore, tmp_path: Path) -> N
 def test_an_index_folder_of_an_interrupted_add_is_replaced(store: ContextStore, tmp_path: Path) -> None:
     """Where an index folder came to be all the same, the next add removes it and loses nothing."""
     store.add("ada", ADA, values_of=fields)
-    store._chroma.close()
+    store._place.chroma.close()
     (blocker,) = (path for path in (tmp_path / "context").iterdir() if "-" in path.name)
     blocker.unlink()
     store.search("ada", "kayak")
@@ -351,7 +475,7 @@ def test_an_index_folder_of_an_interrupted_add_is_replaced(store: ContextStore, 
 def test_a_full_disk_is_named(store: ContextStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENOSPC from SQLite or Chroma says that the disk is full, and what to do."""
     store.add("ada", BEN, values_of=fields)
-    collection = type(store._chroma.collection(store_name("ada")))
+    collection = type(store._place.chroma.collection(store_name("ada")))
 
     def full(*args: object, **kwargs: object) -> None:
         raise RuntimeError("error returned from database: (code: 13) database or disk is full")
@@ -398,7 +522,7 @@ def test_threads_may_share_a_store(store: ContextStore) -> None:
         except BaseException as error:
             errors.append(error)
 
-    store._wait_s = 30
+    store._place.wait_s = 30
     threads = [threading.Thread(target=work, args=(f"user{i}",)) for i in range(4)]
     for thread in threads:
         thread.start()
@@ -442,7 +566,7 @@ def test_chroma_takes_nothing_from_the_environment(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ANONYMIZED_TELEMETRY", "True")
     store = ContextStore(tmp_path / "data", FakeEmbedder())
     store.add("ada", BEN, values_of=fields)
-    settings = store._chroma.client.get_settings()
+    settings = store._place.chroma.client.get_settings()
     assert settings.chroma_api_impl.endswith("RustBindingsAPI")
     assert settings.chroma_server_host is None
     assert settings.anonymized_telemetry is False
@@ -495,7 +619,7 @@ def test_memory_store_reads_like_the_other(store: ContextStore) -> None:
     store.add("ada", ADA, values_of=fields)
     for memory in (MemoryStore(ADA, FakeEmbedder(), values_of=fields), MemoryStore(ADA, values_of=fields)):
         assert [i.text for i in memory.list("ada")] == [i.text for i in store.list("ada")]
-        assert [i.id for i in memory.profile("ada")] == [i.id for i in store.profile("ada")]
+        assert [i.text for i in memory.profile("ada")] == [i.text for i in store.profile("ada")]
         assert memory.values("ada") == store.values("ada")
         assert memory.search("ada", "kayak regatta", k=1)[0].title == "regatta"
         assert memory.has("ada")
