@@ -10,6 +10,7 @@ Statuses of a receipt:
 - sent        the bytes reached the endpoint, whatever it answered
 - failed      no connection came about: nothing left
 - refused     the gate or the store's veto stopped it: nothing left
+- observed    observe mode built it and the gate looked at it: nothing left; `reason` is why it never would
 - unresolved  the bytes may have left, and no end is on record: a timeout, a cut connection, a crash
 """
 
@@ -27,7 +28,7 @@ from typing import Any, Literal
 from cogenesis_langchain.chain import START, Chain, Row
 from cogenesis_langchain.types import Outbound, PrivateSpan, Receipt
 
-Status = Literal["sent", "failed", "refused", "unresolved"]
+Status = Literal["sent", "failed", "refused", "observed", "unresolved"]
 _BODIES = """
 CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, user TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user);
@@ -36,7 +37,7 @@ _ENTRIES = """
 SELECT r.data, b.body,
     (SELECT o.data FROM rows o WHERE o.id = r.id AND o.kind = 'outcome' ORDER BY o.seq DESC LIMIT 1)
 FROM rows r LEFT JOIN bodies b ON b.id = r.id
-WHERE r.kind IN ('intent', 'gate_hit', 'veto') AND (r.kind = 'intent') = :sent
+WHERE r.kind IN (SELECT value FROM json_each(:kinds))
     AND (:owner IS NULL OR json_extract(r.data, '$.user') = :owner)
 ORDER BY r.seq DESC LIMIT :limit
 """
@@ -125,13 +126,36 @@ class Audit:
         """Record that the store vetoed telling a task; `reason` must not quote it."""
         return self._refused("veto", "", route, level, user, reason, ())
 
+    def observed(
+        self,
+        outbound: Outbound,
+        *,
+        route: str,
+        level: str | None,
+        bits: float | None,
+        user: str,
+        reason: str | None = None,
+        spans: Sequence[PrivateSpan] = (),
+    ) -> Receipt:
+        """Record what observe mode did not send: the body's hash alone, and why the gate would stop it."""
+        told = None if level is None else str(level)
+        receipt = Receipt(
+            _new_id(), _now(), outbound.endpoint, outbound.sha256, bits, str(route), told, "observed"
+        )
+        self._note("observed", receipt, user, reason, spans)
+        return receipt
+
     def receipts(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
         """What left or was about to, oldest first: the last `limit`, of `user` if one is named."""
-        return self._entries(sent=True, user=user, limit=limit)
+        return self._entries("intent", user=user, limit=limit)
 
     def refusals(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
         """What gate and veto stopped, oldest first; there is no body to show."""
-        return self._entries(sent=False, user=user, limit=limit)
+        return self._entries("gate_hit", "veto", user=user, limit=limit)
+
+    def observations(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
+        """What observe mode built and kept here, oldest first; there is no body to show."""
+        return self._entries("observed", user=user, limit=limit)
 
     def unresolved(self) -> list[Entry]:
         """Sends without a recorded end, including any under way right now."""
@@ -180,18 +204,23 @@ class Audit:
     ) -> Receipt:
         told = None if level is None else str(level)
         receipt = Receipt(_new_id(), _now(), endpoint, "", 0.0, str(route), told, "refused")
+        self._note(kind, receipt, user, reason, spans)
+        return receipt
+
+    def _note(
+        self, kind: str, receipt: Receipt, user: str, reason: str | None, spans: Sequence[PrivateSpan]
+    ) -> None:
         shown = [span.as_dict() for span in spans]
         with self._chain.writing() as db:
             extra = {"user": self._owner(user), "reason": reason, "spans": shown}
             self._chain.append(db, kind, receipt.id, {**receipt.as_dict(), **extra})
-        return receipt
 
-    def _entries(self, *, sent: bool, user: str | None, limit: int | None) -> list[Entry]:
+    def _entries(self, *kinds: str, user: str | None, limit: int | None) -> list[Entry]:
         if not self._chain.exists:
             return []
         with self._chain.reading() as db:
             owner = None if user is None else self._owner(user)
-            values = {"sent": sent, "owner": owner, "limit": -1 if limit is None else limit}
+            values = {"kinds": json.dumps(kinds), "owner": owner, "limit": -1 if limit is None else limit}
             rows = db.execute(_ENTRIES, values).fetchall()
         return [_entry(json.loads(data), body, outcome) for data, body, outcome in reversed(rows)]
 

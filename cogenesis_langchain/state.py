@@ -18,6 +18,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.permit import Tally
 from cogenesis_langchain.types import Level, Route, Step
 
 
@@ -55,12 +56,14 @@ class RouterContext:
 class RunContext(RouterContext):
     """What the router makes of a caller's context for one run; callers never make one.
 
-    `thread` is the vault's scope, `started` a `time.perf_counter()` moment, `cancel` the stop sign.
+    `thread` is the vault's scope, `started` a `time.perf_counter()` moment, `cancel` the stop sign, `sends`
+    the count of its requests.
     """
 
     thread: str = ""
     started: float = 0.0
     cancel: threading.Event = field(default_factory=threading.Event)
+    sends: Tally = field(default_factory=Tally)
 
 
 _FROM_CALLERS = ("user_id", "route", "level", "label", "tags", "dry_run")
@@ -119,6 +122,7 @@ class RouterState(TypedDict, total=False):
     task: dict[str, str | None] | None
     context: str | None
     outbound: list[dict[str, Any]]
+    stopped: list[dict[str, Any]]
     sketch: list[str]
     text: str | None
     timings: dict[str, float]
@@ -141,6 +145,7 @@ class RouterOutput(TypedDict, total=False):
     reasons: list[str]
     spans: list[dict[str, Any]]
     outbound: list[dict[str, Any]]
+    stopped: list[dict[str, Any]]
     sketch: list[str]
     text: str | None
     timings: dict[str, float]
@@ -171,6 +176,7 @@ RUN_FIELDS: dict[str, Any] = {
     "task": None,
     "context": None,
     "outbound": [],
+    "stopped": [],
     "sketch": [],
     "text": None,
     "timings": {},

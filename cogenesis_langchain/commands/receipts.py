@@ -25,24 +25,27 @@ def receipts(
 ) -> None:
     """Show what was sent to a cloud, with the exact bodies, and what was stopped at the gate.
 
-    `sent` reached the cloud, `failed` and `refused` did not leave, `unresolved` may have left.
+    `sent` reached the cloud, `failed` and `refused` did not leave, `unresolved` may have left. `observed` is
+    what observe mode built and kept here, and why the gate would have stopped it.
     """
     audit = load_engine(config).audit
     sent, refused = audit.receipts(user, limit), audit.refusals(user, limit)
+    observed = audit.observations(user, limit)
     report: VerifyReport | None = audit.verify() if verify else None
     if as_json:
         document: dict[str, Any] = {
             "receipts": [entry.as_dict() for entry in sent],
             "refusals": [entry.as_dict() for entry in refused],
+            "observed": [entry.as_dict() for entry in observed],
         }
         print_json(document | ({"verify": report.as_dict()} if report else {}))
     else:
-        _show(sent, refused, report)
+        _show(sent, [*refused, *observed], report)
     if report is not None and not report.ok:
         raise typer.Exit(AuditError.exit_code)
 
 
-def _show(sent: list[Entry], refused: list[Entry], report: VerifyReport | None) -> None:
+def _show(sent: list[Entry], kept: list[Entry], report: VerifyReport | None) -> None:
     if not sent:
         out.print("Nothing has left this machine.", markup=False)
     for entry in sent:
@@ -52,10 +55,11 @@ def _show(sent: list[Entry], refused: list[Entry], report: VerifyReport | None) 
         out.print(f"{receipt.time}  {receipt.status}  {step}  {told}  {receipt.endpoint}", markup=False)
         out.print(f"  id {receipt.id}  attempt {entry.attempt}  sha256 {receipt.body_sha256}", markup=False)
         sys.stdout.write("  (body erased)\n\n" if entry.body is None else f"{_shown(entry.body)}\n\n")
-    for entry in refused:
+    for entry in kept:
         kinds = ", ".join(sorted({span.type for span in entry.spans}))
-        why = f"{entry.reason} ({kinds})" if kinds else entry.reason
-        out.print(f"{entry.receipt.time}  refused  {entry.receipt.route}  {why}: nothing left", markup=False)
+        why = f"{entry.reason} ({kinds})" if kinds else entry.reason or "would have been sent"
+        receipt = entry.receipt
+        out.print(f"{receipt.time}  {receipt.status}  {receipt.route}  {why}: nothing left", markup=False)
     if report is not None:
         for problem in report.problems:
             out.print(f"broken: {problem}", style="bold red", markup=False)
