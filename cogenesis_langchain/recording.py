@@ -47,6 +47,7 @@ class Reply:
     `text` is the assistant's text, streamed as SSE where the request says so; `raw` replaces the whole
     body. `delay_s` passes before the first byte, `drip_s` between pieces. `cut_after` drops the connection
     after so many pieces, `done=False` ends a stream politely but without `[DONE]`, `hang` never answers.
+    `echo` answers with the request's last message, `deltas` are the pieces of a stream, else its words.
     """
 
     text: str = SKETCH
@@ -59,6 +60,8 @@ class Reply:
     cut_after: int | None = None
     done: bool = True
     hang: bool = False
+    echo: bool = False
+    deltas: tuple[str, ...] = ()
 
     @classmethod
     def redirect(cls, url: str, status: int = 307) -> Reply:
@@ -190,6 +193,8 @@ class RecordingCloud:
         with self._lock:
             self._requests.append(request)
             reply = self._replies.pop(0) if self._replies else self._default
+        if reply.echo:
+            reply = replace(reply, text=str(request.json()["messages"][-1]["content"]))
         return replace(reply, delay_s=reply.delay_s or self._delay_s)
 
 
@@ -284,14 +289,15 @@ def _pieces(reply: Reply, *, streamed: bool) -> Iterator[bytes]:
         return
     common = {"id": "chatcmpl-recording", "created": 0, "model": "recording"}
     if not streamed:
-        message = {"role": "assistant", "content": reply.text}
+        message = {"role": "assistant", "content": "".join(reply.deltas) or reply.text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         document = {**common, "object": "chat.completion", "choices": [choice], "usage": usage}
         yield from re.findall(rb"\S+\s*", json.dumps(document).encode())
         return
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": word} for word in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text)]
+    words = reply.deltas or re.findall(r"\s*\S+\s*$|\s*\S+", reply.text)
+    deltas += [{"content": word} for word in words]
     for number, delta in enumerate([*deltas, {}]):
         finish = "stop" if number == len(deltas) else None
         choice = {"index": 0, "delta": delta, "finish_reason": finish}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.recording import SKETCH, Recorded, RecordingCloud, Reply
+from cogenesis_langchain.tap import SocketTap
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "Recorded",
     "RecordingCloud",
     "Reply",
+    "SocketTap",
     "canaries",
     "canary_context",
     "leaked",

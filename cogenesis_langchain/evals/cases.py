@@ -24,7 +24,7 @@ SENDING = ROUTES[:4]
 DOORS = ("invoke", "stream", "ainvoke", "astream", "batch", "abatch", "chain", "turns", "fallback", "retry")
 PLACES = ("asked", "earlier", "tool result", "tool argument")
 _CUT = frozenset({"as it is", "lower", "UPPER"})  # spellings that are also cut over two messages
-_SLOW = frozenset({"retry"})  # waits between attempts: one case in 40
+_SLOW = frozenset({"retry"})  # waits between attempts: one case in 50
 USER = "the fictional user"
 
 
@@ -73,7 +73,7 @@ def cases(values: Sequence[Value], routes: Sequence[str] = ROUTES) -> Iterator[C
         for r, route in enumerate(routes):
             number = next(numbers)
             door = DOORS[(v + s * 3 + r) % len(DOORS)]
-            if door in _SLOW and number % 4:
+            if door in _SLOW and number % 5:
                 door = "invoke"
             yield Case(value, number, spelling, route, door, places[(v * 2 + s + r) % len(places)])
 

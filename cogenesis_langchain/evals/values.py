@@ -7,6 +7,7 @@ All names are invented; numbers are from ranges that are given to nobody.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,11 +116,17 @@ def read_values(path: Path) -> list[Value]:
 
     Units of fewer than six letters and digits are left out: by chance they stand in any text.
     """
-    units = {unit.strip(): None for row in read_rows(path) for unit in row.units}
+    units = {_as_written(unit, row.text): None for row in read_rows(path) for unit in row.units}
     values = [Value(unit, "PRIVATE", True, (unit,)) for unit in units if sum(map(str.isalnum, unit)) >= 6]
     if not values:
         raise InputError(f"{path}: holds no private unit of six letters or more")
     return values
+
+
+def _as_written(unit: str, text: str) -> str:
+    """The unit in the capitals and spacing of its text."""
+    found = re.search(r"\s+".join(map(re.escape, unit.split())), text, re.IGNORECASE)
+    return found[0] if found else unit
 
 
 def _known_texts() -> Iterator[tuple[str, str]]:

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cogenesis_langchain"
 
 HOMES = {
-    "ahocorasick": {"known"},
+    "ahocorasick": {"known", "typos"},
     "chromadb": {"store.chroma"},
+    "confusable_homoglyphs": {"letters"},
     "cryptography": {"seals"},
     "huggingface_hub": {"pull"},
     "keyring": {"crypto"},
@@ -54,7 +55,7 @@ NETWORK_MODULES = {
     "websockets", "xmlrpc",
 }  # fmt: skip
 NETWORK_HOMES = {
-    "socket": {"devserver", "recording"},
+    "socket": {"devserver", "recording", "tap"},
     "socketserver": {"recording"},
     "http.client": {"recording"},  # the bench asks the server itself
     "ssl": {"download", "endpoints"},

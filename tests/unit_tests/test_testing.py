@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from cogenesis_langchain.testing import (
     FakeWriter,
     RecordingCloud,
     Reply,
+    SocketTap,
     canaries,
     canary_context,
     leaked,
@@ -173,3 +176,37 @@ def test_canaries_are_in_the_context_and_nowhere_else() -> None:
     assert leaked(everything) == [known.type for known in canaries()]
     assert leaked(SKETCH) == []
     assert leaked(b'{"a": "\\u0051uillon Vexmoor"}') == ["PERSON"]
+
+
+def test_the_tap_hears_every_client() -> None:
+    """Sync, async and bare sockets: whom they contact, which names they look up, what they say."""
+    with RecordingCloud() as cloud, SocketTap() as tap:
+        url = f"{cloud.base_url}/chat/completions"
+        httpx.post(url, json={"a": 1}, trust_env=False)
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await client.post(url, json={"b": 2})
+
+        asyncio.run(ask())
+        port = int(cloud.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bare:
+            bare.sendto(b"datagram", ("127.0.0.1", port))
+        assert tap.contacted == [("127.0.0.1", port)] * 3
+        assert "127.0.0.1" in tap.looked_up
+        assert tap.sent == cloud.raw + b"datagram"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as after:
+        after.sendto(b"later", ("127.0.0.1", port))
+    assert len(tap.contacted) == 3
+    assert "datagram" not in repr(tap)
+
+
+def test_a_reply_may_echo_or_stream_in_given_pieces() -> None:
+    """What a cloud sends back, cut where a test wants it cut."""
+    said = {"messages": [{"role": "user", "content": "say [[P1]]"}], "stream": True}
+    with RecordingCloud([Reply(deltas=("a[", "[P1", "]] b")), Reply(echo=True)]) as cloud:
+        url = f"{cloud.base_url}/chat/completions"
+        pieces = httpx.post(url, json=said, trust_env=False).text
+        assert [piece in pieces for piece in ('"a["', '"[P1"', '"]] b"')] == [True] * 3
+        answer = httpx.post(url, json=said | {"stream": False}, trust_env=False).json()
+        assert answer["choices"][0]["message"]["content"] == "say [[P1]]"
