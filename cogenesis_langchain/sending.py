@@ -5,6 +5,7 @@ A node never raises for a broken receipt book or cloud: it records why, and the 
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,17 +15,26 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.errors import AuditError, CloudError, GateHit, SketchError
+from cogenesis_langchain.errors import AuditError, CloudError, GateError, SketchError
 from cogenesis_langchain.interning import intern_message
 from cogenesis_langchain.links import strip_links
 from cogenesis_langchain.permit import Permit
 from cogenesis_langchain.placeholders import StreamRestorer
 from cogenesis_langchain.preamble import without_preamble
-from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, Warming, clock, decide_now, why
+from cogenesis_langchain.request import (
+    NOT_SENT,
+    Request,
+    Run,
+    Update,
+    clock,
+    decide_now,
+    stopped,
+    why,
+)
 from cogenesis_langchain.sketch import parse_sketch
 from cogenesis_langchain.state import RouterState
 from cogenesis_langchain.streaming import emit
-from cogenesis_langchain.types import KnownValue, Outbound, Receipt, Route, Sketch, Step
+from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch
 
 
 class Sending:
@@ -46,17 +56,16 @@ class Sending:
         told: list[Receipt] = []
         try:
             with clock(timings, "cloud_ms"):
-                permit = self._permit(request, outbound, told)
+                permit = request.permit(outbound, request.step(), told.append)
                 if request.step().route is Route.SKETCH:
                     Warming(request).start()
                     points = parse_sketch(self.engine.cloud.send(outbound, permit)).points
                     update: Update = {"sketch": list(points)}
                 else:
                     update = self._restored(request, config, outbound, permit, timings)
-        except GateHit as hit:
-            kinds = ", ".join(sorted({span.type for span in hit.spans})) or "a known value"
-            on_hit = Step(Route(self.engine.cloud.rules.on_hit))
-            update = request.stay(f"the gate found {kinds} in the last bytes and sent nothing", on_hit)
+        except GateError as error:
+            gone = [*state["stopped"], shown | stopped(error)]
+            update = request.refused(error) | {"outbound": state["outbound"][:-1], "stopped": gone}
         except SketchError as error:
             update = request.after_failure(why(error))
         except CloudError as error:
@@ -75,28 +84,6 @@ class Sending:
         if not self.engine.vault.spend(request.scope, outbound_id):
             return "these bytes were sent once already, and are not sent twice: local"
         return ""
-
-    def _permit(self, request: Request, outbound: Outbound, told: list[Receipt]) -> Permit:
-        step, known = request.step(), request.known()
-        issued: frozenset[str] = frozenset()
-        if step.route is Route.MASK:
-            table = self.engine.vault.table(request.scope)
-            issued = table.issued
-            hidden = [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
-            known = self.engine.known(request.user, hidden)
-        bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
-        return Permit(
-            body_sha256=outbound.sha256,
-            endpoint=outbound.endpoint,
-            known=known,
-            detector=self.engine.detector,
-            issued=issued,
-            route=step.route.value,
-            level=step.level.value if step.level else None,
-            bits=bits,
-            user=request.user,
-            told=told.append,
-        )
 
     def _receipts(self, request: Request, told: list[Receipt]) -> list[dict[str, Any]]:
         """The receipts of this send, one per attempt, with how each attempt ended."""
@@ -179,6 +166,29 @@ class Sending:
         timings = dict(state["timings"])
         timings["total_ms"] = (time.perf_counter() - runtime.context.started) * 1000
         return {"timings": {name: round(value, 2) for name, value in timings.items()}}
+
+
+class Warming:
+    """Reads the person's context into the local model while the cloud drafts."""
+
+    def __init__(self, request: Request) -> None:
+        self._cancel = request.context.cancel
+        self._writer, self._scope = request.engine.writer, request.user
+        self._prompt = request.prompt(sketch="")
+
+    def start(self) -> None:
+        """Returns at once. A failure here is met again, and reported, when the text is written.
+
+        No daemon thread: Python would free the model under it at exit, which aborts the process. The run's
+        end sets `cancel`, so exit waits for one chunk at most.
+        """
+        threading.Thread(target=self._run, daemon=False, name="cogenesis-warming").start()
+
+    def _run(self) -> None:
+        try:
+            self._writer.warm(self._prompt, scope=self._scope, cancel=self._cancel)
+        except Exception:
+            return
 
 
 def _stamped(pieces: Iterator[str], times: list[float]) -> Iterator[str]:
