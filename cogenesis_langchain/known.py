@@ -1,7 +1,9 @@
 """Known values: the strings that must never leave, found in any spelling the canonical form undoes.
 
-This is the guarantee; detectors are only recall. One pass of Aho-Corasick over the squeezed canonical
-text, so the time does not grow with the number of values.
+This is the guarantee; detectors are only recall. One pass of Aho-Corasick over each view of the text
+(`normalize.views`), squeezed and with digits taken for the letters that they are written for, so the time
+does not grow with the number of values. What the automaton finds is then compared exactly. Long values are
+also found with one letter wrong (`typos`).
 
 Values that say nothing alone ("May", "42", "garden") are *weak*: they count when another known value stands
 beside them, or when the text spells them with the capitals of a name in the middle of a sentence. What the
@@ -17,20 +19,22 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from cogenesis_langchain.letters import DIGITS
 from cogenesis_langchain.normalize import Canonical, fold, squeeze, views
+from cogenesis_langchain.spellings import ADDRESS_TYPES, national, spellings
 from cogenesis_langchain.types import KnownValue, PrivateSpan
+from cogenesis_langchain.typos import SHORTEST, NearMisses
 
 SOURCE = "known"
 
 _LONG = 6  # squeezed characters from which a value is found however it is cut into words
 _NEAR = 24  # characters of the text between two values that count as standing together
-_TITLES = frozenset(
-    ["mr", "mrs", "ms", "miss", "dr", "prof", "sir", "madam", "lady", "lord", "rev", "hon", "jr", "sr", "md"]
-)
-_ADDRESS_TYPES = frozenset({"LOCATION", "ADDRESS"})
-_NAMED_TYPES = _ADDRESS_TYPES | {"PERSON", "NAME", "ORGANIZATION"}
+_NAMED_TYPES = ADDRESS_TYPES | {"PERSON", "NAME", "ORGANIZATION"}
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _SENTENCE_END = frozenset(".!?:;\n\"'“”‘’([{•-*>#")
+_APART = re.compile(r"[ \t\u00a0'’]")  # between words, not inside one
+_CODE = re.compile(r"(?:^|[^0-9])(?:00?)?[0-9]{0,3}$")  # at most a country's code, before a number
+_SKELETON = str.maketrans({**DIGITS, "i": "l"})
 
 
 @cache
@@ -43,13 +47,19 @@ def common_words() -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Pattern:
-    """One value to look for. `cased`: its own spelling if it is a name with a capital, else ""."""
+    """One spelling to look for. `cased`: as it is written if it is a name with a capital, else ""."""
 
     type: str
-    spaced: str
+    words: tuple[str, ...]
     squeezed: str
     weak: bool
     cased: str
+    number: bool
+    near: bool
+
+    @property
+    def skeleton(self) -> str:
+        return self.squeezed.translate(_SKELETON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,8 @@ class _Hit:
     pattern: _Pattern
     start: int
     end: int
+    score: float
+    weak: bool
 
 
 class KnownValues:
@@ -77,19 +89,24 @@ class KnownValues:
         ignored = {squeeze(text) for text in self.ignore}
         patterns: dict[str, _Pattern] = {}
         for value in self.values:
-            for part in _with_parts(value):
-                pattern = _pattern(part, min_length)
+            for spelling in spellings(value):
+                pattern = _pattern(spelling, min_length)
                 if pattern is None or pattern.squeezed in ignored:
                     continue
                 before = patterns.get(pattern.squeezed)
                 if before is None or (before.weak and not pattern.weak):
                     patterns[pattern.squeezed] = pattern
         self._size = len(patterns)
+        alike: dict[str, list[_Pattern]] = {}
+        for pattern in patterns.values():
+            alike.setdefault(pattern.skeleton, []).append(pattern)
         self._automaton: Any = ahocorasick.Automaton()
-        for squeezed, pattern in patterns.items():
-            self._automaton.add_word(squeezed, pattern)
+        for skeleton, same in alike.items():
+            self._automaton.add_word(skeleton, tuple(same))
         if patterns:
             self._automaton.make_automaton()
+        self._by_skeleton = {skeleton: same[0] for skeleton, same in alike.items() if same[0].near}
+        self._misses = NearMisses(self._by_skeleton)
 
     def find(self, text: str, *, message: int = 0) -> list[PrivateSpan]:
         """Where known values stand in `text`: sorted, not overlapping, source "known".
@@ -98,14 +115,11 @@ class KnownValues:
         """
         if not self._size:
             return []
-        hits = [hit for view in views(text) for hit in self._in_view(view)]
-        strong = [h for h in hits if not h.pattern.weak]
-        weak = [h for h in hits if h.pattern.weak]
+        hits = [hit for view in views(text) for hit in self._in_view(view, text)]
+        strong = [h for h in hits if not h.weak]
+        weak = [h for h in hits if h.weak]
         counted = strong + _in_context(text, weak, strong)
-        return merged(
-            PrivateSpan(h.pattern.type, h.start, h.end, 0.85 if h.pattern.weak else 1.0, SOURCE, message)
-            for h in counted
-        )
+        return merged(PrivateSpan(h.pattern.type, h.start, h.end, h.score, SOURCE, message) for h in counted)
 
     def hits(self, text: str) -> bool:
         """Whether any known value stands in `text`."""
@@ -118,18 +132,38 @@ class KnownValues:
     def __repr__(self) -> str:
         return f"KnownValues({self._size} values)"
 
-    def _in_view(self, view: Canonical) -> Iterator[_Hit]:
-        text = view.text
-        squeezed = text.replace(" ", "")
+    def _in_view(self, view: Canonical, text: str) -> Iterator[_Hit]:
+        squeezed = view.text.replace(" ", "")
         if not squeezed:
             return
-        where = (
-            range(len(text)) if len(squeezed) == len(text) else [i for i, c in enumerate(text) if c != " "]
-        )
-        for last, pattern in self._automaton.iter(squeezed):
-            start, end = where[last - len(pattern.squeezed) + 1], where[last] + 1
-            if _at_edges(text, start, end) and _same_words(text[start:end], pattern):
-                yield _Hit(pattern, *view.span(start, end))
+        skeleton = squeezed.translate(_SKELETON)
+        where: Sequence[int] = range(len(squeezed))
+        if len(squeezed) < len(view.text):
+            where = [i for i, char in enumerate(view.text) if char != " "]
+        for last, same in self._automaton.iter(skeleton):
+            start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
+            if not _ends_word(view, end):
+                continue
+            for pattern in same:
+                if _begins_word(view, start, pattern.number):
+                    hit = _compared(view, text, start, end, pattern)
+                    if hit is not None:
+                        yield hit
+        yield from self._nearly(view, skeleton, where)
+
+    def _nearly(self, view: Canonical, skeleton: str, where: Sequence[int]) -> Iterator[_Hit]:
+        """Long values with one letter wrong: the same first letter, the same number of words or one."""
+
+        def fits(start: int, end: int) -> bool:
+            return _begins_word(view, where[start]) and _ends_word(view, where[end - 1] + 1)
+
+        for first, last, word in self._misses.find(skeleton, fits):
+            pattern = self._by_skeleton[word]
+            start, end = where[first], where[last - 1] + 1
+            words = view.text[start:end].split()
+            alike = len(words) in (1, len(pattern.words)) and words[0][0] == pattern.squeezed[0]
+            if alike and not all(word in common_words() for word in words):
+                yield _Hit(pattern, *view.span(start, end), 0.9, weak=False)
 
 
 def merged(spans: Iterable[PrivateSpan]) -> list[PrivateSpan]:
@@ -168,47 +202,80 @@ def _is_small_number(word: str) -> bool:
     return word.isdigit() and len(word) <= 3
 
 
-def _with_parts(value: KnownValue) -> Iterator[KnownValue]:
-    """The value, then what gives the same person away: parts of a name, lines of an address."""
-    yield value
-    kind = value.type.upper()
-    if kind == "PERSON" or kind.endswith("NAME"):
-        parts = [p for p in re.split(r"[\s,]+", value.value) if p[:1].isupper() and fold(p) not in _TITLES]
-    elif kind in _ADDRESS_TYPES:
-        parts = [p.strip() for p in re.split(r"[,;\n]", value.value)]
-    else:
-        return
-    if len(parts) > 1:
-        yield from (KnownValue(part, value.type, "field") for part in parts if part)
-
-
 def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     """What to look for; None where a value has less than two letters or digits."""
-    spaced = fold(value.value)
-    squeezed = spaced.replace(" ", "")
+    words = tuple(fold(value.value).split())
+    squeezed = "".join(words)
     # One character of a script written without spaces says about as much as two letters.
     weight = len(squeezed) + len(_UNSPACED.findall(squeezed))
     if weight < 2:
         return None
-    alone = " " not in spaced or len(squeezed) < _LONG
-    weak = value.origin != "declared" and (weight < min_length or (alone and is_common(spaced)))
+    alone = len(words) == 1 or len(squeezed) < _LONG
+    weak = value.origin != "declared" and (weight < min_length or (alone and is_common(value.value)))
     own = value.value.strip()
     named = value.type.upper() in _NAMED_TYPES and any(c.isupper() for c in own)
-    return _Pattern(value.type, spaced, squeezed, weak, own if named else "")
+    near = not weak and value.origin != "phrase" and squeezed.isalpha() and len(squeezed) >= SHORTEST
+    return _Pattern(value.type, words, squeezed, weak, own if named else "", bool(national(own)), near)
 
 
-def _at_edges(text: str, start: int, end: int) -> bool:
-    """Whether the stretch begins and ends where words do; scripts without spaces have an edge everywhere."""
-    before = start == 0 or text[start - 1] == " " or bool(_UNSPACED.match(text[start]))
-    after = end == len(text) or text[end] == " " or bool(_UNSPACED.match(text[end - 1]))
-    return before and after
-
-
-def _same_words(found: str, pattern: _Pattern) -> bool:
-    """Whether the words of the text are those of the value, joined up, or cut up beyond coincidence."""
-    if found == pattern.spaced or " " not in found or len(pattern.squeezed) >= _LONG:
+def _cut(kinds: str, at: int) -> bool:
+    """Whether a word may end before place `at` and another begin there."""
+    before, after = kinds[at - 1], kinds[at]
+    if before in " x" or after in " x" or (before == "0") != (after == "0"):
         return True
-    return found.count(" ") == len(pattern.squeezed) - 1  # every letter on its own
+    if after != "A":
+        return False
+    return before != "A" or kinds[at + 1 : at + 2] == "a"
+
+
+def _begins_word(view: Canonical, at: int, number: bool = False) -> bool:
+    """Whether a word begins here; a telephone number also does after the code of its country."""
+    if at == 0 or _cut(view.kinds, at):
+        return True
+    return number and bool(_CODE.search(view.text, max(at - 6, 0), at))
+
+
+def _ends_word(view: Canonical, at: int) -> bool:
+    """Whether a word ends here; the s of a plural or a genitive may follow."""
+    kinds = view.kinds
+    if at == len(kinds) or _cut(kinds, at):
+        return True
+    plural = view.text[at] == "s" and kinds[at - 1] != "0"
+    return plural and (at + 1 == len(kinds) or _cut(kinds, at + 1))
+
+
+def _compared(view: Canonical, text: str, start: int, end: int, pattern: _Pattern) -> _Hit | None:
+    """The hit, if these are the letters of the value, cut into words by more than coincidence."""
+    words = tuple(view.text[start:end].split())
+    found = "".join(words)
+    if found != pattern.squeezed and not _written_for(found, pattern.squeezed):
+        return None
+    weak = pattern.weak
+    span = view.span(start, end)
+    joined = len(words) == 1 or words == pattern.words or 3 <= len(words) == len(found)
+    if not joined:
+        if len(found) < _LONG and _APART.search(text, *span):
+            return None
+        # Everyday words in a row that make up a name: "good man" is Mr Goodman only in context.
+        weak = weak or (found.isalpha() and all(word in common_words() for word in words))
+    return _Hit(pattern, *span, 0.85 if weak else 1.0, weak)
+
+
+def _written_for(found: str, own: str) -> bool:
+    """Whether `found`, equal in its skeleton, is `own` with digits for letters, or o and l for digits."""
+    if len(own) < 3:
+        return False
+    same = 0
+    for char, letter in zip(found, own, strict=True):
+        if char == letter:
+            same += 1
+        elif char.isdigit() and letter.isdigit():
+            return False
+        elif not (char.isdigit() or letter.isdigit()) and len(own) < 5:
+            return False  # i for l
+    if any(c.isdigit() for c in own):
+        return 2 * same >= len(own)
+    return same > 0 or len(own) > 3
 
 
 def _in_context(text: str, weak: Sequence[_Hit], strong: Sequence[_Hit]) -> list[_Hit]:
@@ -218,7 +285,7 @@ def _in_context(text: str, weak: Sequence[_Hit], strong: Sequence[_Hit]) -> list
     ordered = sorted({*weak, *strong}, key=lambda h: (h.start, h.end))
     counted = []
     for i, hit in enumerate(ordered):
-        if hit.pattern.weak and (_beside_another(ordered, i) or _spelt_as_name(text, hit)):
+        if hit.weak and (_beside_another(ordered, i) or _spelt_as_name(text, hit)):
             counted.append(hit)
     return counted
 
@@ -233,7 +300,11 @@ def _beside_another(ordered: Sequence[_Hit], i: int) -> bool:
 
 
 def _spelt_as_name(text: str, hit: _Hit) -> bool:
-    if not hit.pattern.cased or text[hit.start : hit.end] != hit.pattern.cased:
+    if not hit.pattern.cased or _bare(text[hit.start : hit.end]) != _bare(hit.pattern.cased):
         return False
     before = text[max(hit.start - 8, 0) : hit.start].rstrip(" \t")
     return bool(before) and before[-1] not in _SENTENCE_END
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text if char.isalnum())

@@ -1,167 +1,135 @@
 """The canonical form of text, with a map of offsets back to the original. Pure, linear time.
 
-Two spellings of one value must become one string: compatibility forms (full width, ligatures), case,
-accents, invisible characters, and whatever stands between words. What is kept is letters and digits in
-lower case, with one space wherever something else stood or where camelCase changes case.
+Two spellings of one value must become one string. `canonical` undoes what stands in the letters themselves:
+compatibility forms (full width, ligatures), case, accents, strokes, invisible characters. What is kept is
+letters and digits in lower case, and a space for whatever else stood there.
 
-Escapes (HTML entities, %xx, JSON and \\x escapes) are decoded in a second view, because decoding can also
-hide: the path `C:\\nora` holds `\\n`. `views` gives both. Confusables, leet and base64 are later work.
+`views` gives every form in which a text may be read: as it stands, after each round of decoding (`escapes`),
+and each of these once more with look-alikes and letter-like signs (Cyrillic а, @, $) taken for the letters.
+They come beside the plain form, because undoing can also hide: the path `C:\\nora` holds `\\n`.
+
+`readable` is the other direction: text as a model was trained to read it, with case and punctuation.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from urllib.parse import unquote
+from itertools import pairwise
 
-_ESCAPE = re.compile(
-    r"&(?:\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
-    r"|(?:%[0-9a-fA-F]{2})+"
-    r"|(?:\\u[0-9a-fA-F]{4})+"
-    r"|\\x[0-9a-fA-F]{2}"
-    r"|\\[nrtbf\"\\/]"
-)
-_SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-_ROUNDS = 3  # how often text may have been escaped on top of itself
+from cogenesis_langchain.escapes import rounds, without_markup
+from cogenesis_langchain.letters import FOLDED, KINDS, LOOK_ALIKES, READABLE, is_foreign, look_alike
+from cogenesis_langchain.mapped import Mapped, plain, respell, rewrite
+
+_ASCII = "".join(map(chr, range(128)))
+_ASCII_FOLDED = str.maketrans(_ASCII, "".join(FOLDED[char] for char in _ASCII))
+_ASCII_KINDS = str.maketrans(_ASCII, "".join(KINDS[char] for char in _ASCII))
+_CAMEL = re.compile("a(?=A)")
+# A sign is a letter only inside a word, or where @, $ and euro begin one or $ ends one.
+_SIGNS = re.compile(r"(?<=\w)[^\w\s.,;:'\"()/\\_-](?=\w)|(?<!\w)[@$€£](?=[^\W\d])|(?<=[^\W\d])\$")
+_WORD = re.compile(r"[^\W_]+")
+_ACCENTED = re.compile("[^\\W_][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_SPACED = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .·_-])[^\W\d_])(?:\1[^\W\d_])+(?![^\W_])")
 
 
 @dataclass(frozen=True, slots=True)
-class Canonical:
-    """Canonical text and where each of its characters came from.
+class Canonical(Mapped):
+    """Canonical text; `kinds[i]` says what `text[i]` was (see `letters.Kinds`)."""
 
-    `text[i]` stands for the original characters `starts[i]` to `ends[i]`.
-    """
-
-    text: str = field(repr=False)
-    starts: Sequence[int] = field(repr=False)
-    ends: Sequence[int] = field(repr=False)
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """The original stretch behind `text[start:end]`. Raises ValueError if that is empty or outside."""
-        if not 0 <= start < end <= len(self.text):
-            raise ValueError(f"no stretch {start}..{end} in {len(self.text)} canonical characters")
-        return self.starts[start], max(self.ends[start:end])
-
-    def __len__(self) -> int:
-        return len(self.text)
+    kinds: str = field(repr=False)
 
 
-def canonical(text: str) -> Canonical:
-    """The canonical form of `text` as it stands, without decoding escapes."""
-    return _fold(text, range(len(text)), range(1, len(text) + 1))
+def canonical(text: str | Mapped) -> Canonical:
+    """The canonical form of a text, or of a form of one, without decoding escapes."""
+    source = plain(text) if isinstance(text, str) else text
+    if source.text.isascii():
+        text, kinds = source.text.translate(_ASCII_FOLDED), source.text.translate(_ASCII_KINDS)
+        return Canonical(text, source.starts, source.ends, kinds)
+    folded = respell(source, FOLDED)
+    return Canonical(folded.text, folded.starts, folded.ends, "".join(map(KINDS.__getitem__, source.text)))
 
 
 def views(text: str) -> Iterator[Canonical]:
-    """Every form in which a value may be read: as it stands, then each round of decoding that changes it."""
-    yield canonical(text)
-    current: tuple[str, Sequence[int], Sequence[int]] = (text, range(len(text)), range(1, len(text) + 1))
-    for _ in range(_ROUNDS):
-        decoded = _decode(*current)
-        if decoded is None:
-            return
-        current = decoded
-        yield _fold(*current)
+    """Every form in which a value may be read."""
+    for form in rounds(plain(text)):
+        yield canonical(form)
+        alike = _look_alikes(form)
+        if alike is not form:
+            yield canonical(alike)
 
 
 def fold(value: str) -> str:
-    """The canonical text of a short string, without the map."""
-    return canonical(value).text
+    """The canonical words of a short string, one space between them, camelCase cut."""
+    form = canonical(value)
+    cuts = [0, *(m.end() for m in _CAMEL.finditer(form.kinds)), len(form)]
+    return " ".join(" ".join(form.text[a:b] for a, b in pairwise(cuts)).split())
 
 
 def squeeze(value: str) -> str:
     """The canonical text without any separator: equal for `Nora Berg`, `nora_berg` and `N o r a B e r g`."""
-    return fold(value).replace(" ", "")
+    return canonical(value).text.replace(" ", "")
 
 
-@lru_cache(maxsize=8192)
-def _letter(char: str) -> tuple[str, bool, bool] | None:
-    """(folded letters, is lower case, is upper case); "" folded for a separator; None if it is dropped."""
-    category = unicodedata.category(char)
-    if category[0] == "M" or category == "Cf":
-        return None
-    if "\uac00" <= char <= "\ud7a3":  # a Hangul syllable stays whole: its parts would match across syllables
-        return char, False, False
-    plain = unicodedata.normalize("NFKD", char)
-    folded = "".join(c for c in plain.casefold() if c.isalnum())
-    if not folded:
-        # Letters that vanish here do not exist; modifier symbols and the like only separate.
-        return "", False, False
-    return folded, char.islower(), char.isupper()
+def readable(text: str) -> Mapped:
+    """`text` as a model was trained to read it; the same text, at little cost, where nothing is disguised.
+
+    Entities, percent and \\u escapes are read, invisible characters dropped, full-width and styled letters
+    made plain, accents composed (dropped where they only disguise), look-alikes in Latin words made Latin,
+    and letters set apart joined. Case, punctuation and the words of other scripts stay as they are.
+    """
+    form = without_markup(plain(text))
+    if not form.text.isascii():
+        form = rewrite(respell(form, READABLE), _ACCENTED, _composed)
+        form = _latinised(form)
+    return _joined(form)
 
 
-def _fold(text: str, starts_in: Sequence[int], ends_in: Sequence[int]) -> Canonical:
-    out: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    gap = -1  # where a pending separator began; -1: none
-    was_lower = False
-    for i, char in enumerate(text):
-        seen = _letter(char)
-        if seen is None:
-            if out and gap < 0:  # an accent or an invisible character belongs to the letter before it
-                ends[-1] = ends_in[i]
-            continue
-        folded, lower, upper = seen
-        if not folded:
-            gap = i if gap < 0 else gap
-            was_lower = False
-            continue
-        if out and (gap >= 0 or (was_lower and upper)):
-            out.append(" ")
-            at = gap if gap >= 0 else i
-            starts.append(starts_in[at])
-            ends.append(starts_in[i])
-        gap = -1
-        was_lower = lower
-        for letter in folded:
-            out.append(letter)
-            starts.append(starts_in[i])
-            ends.append(ends_in[i])
-    return Canonical("".join(out), starts, ends)
+def _look_alikes(form: Mapped) -> Mapped:
+    if not form.text.isascii():
+        form = respell(form, LOOK_ALIKES)
+    return rewrite(form, _SIGNS, lambda sign: look_alike(sign[0]) or sign[0])
 
 
-def _decode(
-    text: str, starts_in: Sequence[int], ends_in: Sequence[int]
-) -> tuple[str, Sequence[int], Sequence[int]] | None:
-    """One round of escape decoding; None if nothing changes."""
-    out: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    at = 0
-    changed = False
-    for match in _ESCAPE.finditer(text):
-        plain = _plain(match[0])
-        if plain == match[0]:
-            continue
-        changed = True
-        out.append(text[at : match.start()])
-        starts += starts_in[at : match.start()]
-        ends += ends_in[at : match.start()]
-        out.append(plain)
-        starts += [starts_in[match.start()]] * len(plain)
-        ends += [ends_in[match.end() - 1]] * len(plain)
-        at = match.end()
-    if not changed:
-        return None
-    out.append(text[at:])
-    starts += starts_in[at:]
-    ends += ends_in[at:]
-    return "".join(out), starts, ends
+def _composed(cluster: re.Match[str]) -> str:
+    composed = unicodedata.normalize("NFC", cluster[0])
+    return composed if len(composed) == 1 else cluster[0][0]
 
 
-def _plain(escape: str) -> str:
-    """What one escape stands for; itself if it stands for nothing."""
-    if escape[0] == "&":
-        return html.unescape(escape)
-    if escape[0] == "%":
-        return unquote(escape, errors="replace")
-    if escape[1] == "u":
-        units = b"".join(int(u, 16).to_bytes(2, "little") for u in escape.split("\\u")[1:])
-        return units.decode("utf-16-le", errors="replace")
-    if escape[1] == "x":
-        return chr(int(escape[2:], 16))
-    return _SIMPLE.get(escape[1], escape[1])
+def _latinised(form: Mapped) -> Mapped:
+    """Look-alikes made Latin: in words of mixed scripts, and in whole words where all others are Latin."""
+    words = [word for word in _WORD.findall(form.text) if any(map(is_foreign, word))]
+    if not words:
+        return form
+    latin = {word: "".join(map(LOOK_ALIKES.__getitem__, word)) for word in words}
+    pure = [word for word in words if _only_foreign(word)]
+    disguised = all(latin[word].isascii() for word in pure)
+
+    def spelt(match: re.Match[str]) -> str:
+        word = match[0]
+        new = latin.get(word, word)
+        return new if new.isascii() and (disguised or not _only_foreign(word)) else word
+
+    return Mapped(_WORD.sub(spelt, form.text), form.starts, form.ends)
+
+
+def _only_foreign(word: str) -> bool:
+    return all(is_foreign(char) for char in word if char.isalpha())
+
+
+def _joined(form: Mapped) -> Mapped:
+    """Letters set apart as words, cut where a capital follows a small letter."""
+    text = form.text
+    gaps = {
+        i
+        for run in _SPACED.finditer(text)
+        for i in range(run.start() + 1, run.end(), 2)
+        if not (text[i - 1].islower() and text[i + 1].isupper())
+    }
+    if not gaps:
+        return form
+    kept = [i for i in range(len(text)) if i not in gaps]
+    return Mapped(
+        "".join(text[i] for i in kept), [form.starts[i] for i in kept], [form.ends[i] for i in kept]
+    )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.normalize import canonical, fold, squeeze, views
+from cogenesis_langchain.normalize import canonical, fold, readable, squeeze, views
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_squeezing_joins_spaced_letters() -> None:
 )
 def test_escapes_are_decoded_in_a_further_view(text: str) -> None:
     """Entities, percent and JSON escapes are read, also when escaped twice."""
-    assert "cafe nora" in [view.text for view in views(text)]
+    assert "cafe nora" in [" ".join(view.text.split()) for view in views(text)]
 
 
 def test_decoding_never_replaces_the_plain_view() -> None:
     """A path whose parts look like escapes is read as it stands, too."""
-    assert next(views("C:\\nora\\tom")).text == "c nora tom"
+    assert next(views("C:\\nora\\tom")).text == "c  nora tom"
 
 
 def test_surrogate_pairs_and_broken_escapes_do_no_harm() -> None:
@@ -84,14 +84,66 @@ def test_an_empty_stretch_is_refused() -> None:
 def test_maps_are_sound_for_any_text(text: str) -> None:
     """Every canonical character maps to a stretch inside the text, in order, in every view."""
     for view in views(text):
-        assert len(view.text) == len(view.starts) == len(view.ends)
-        for char, start, end in zip(view.text, view.starts, view.ends, strict=True):
-            # The space put where camelCase changes case stands for nothing.
-            assert 0 <= start <= end <= len(text)
-            assert start < end or char == " "
+        assert len(view.text) == len(view.starts) == len(view.ends) == len(view.kinds)
+        assert all(0 <= start < end <= len(text) for start, end in zip(view.starts, view.ends, strict=True))
         assert list(view.starts) == sorted(view.starts)
-        assert view.text == view.text.strip()
-        assert "  " not in view.text
+        assert all((char == " ") == (kind == " ") for char, kind in zip(view.text, view.kinds, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("N\u200bora Lind\u00adqvist", "Nora Lindqvist"),
+        ("Ｎｏｒａ Ｌｉｎｄ, ５!", "Nora Lind, 5!"),
+        ("𝐍𝐨𝐫𝐚 Ⓛⓘⓝⓓ", "Nora Lind"),
+        ("N\u043er\u0430 Lindqvist", "Nora Lindqvist"),
+        ("\u0421\u043e\u0440\u0435 Lindqvist", "Cope Lindqvist"),
+        ("\u1d0f\u029f\u1d00\ua730 Lindqvist", "olaf Lindqvist"),
+        ("Zoe\u0308 Z\u0337a\u0337c\u0337", "Zoë Zac"),
+        ("N o r a  L i n d, or N-o-r-a L i n d", "Nora  Lind, or Nora Lind"),
+        ("N o r a L i n d", "Nora Lind"),
+        ("N&#111;ra&nbsp;Lind%20Berg", "Nora Lind Berg"),
+        ("A\U000e0041nn\ufe0f", "Ann"),
+    ],
+)
+def test_disguised_text_becomes_readable(text: str, reads: str) -> None:
+    """A model sees plain letters, with their case, and every one leads back to where it stood."""
+    form = readable(text)
+    assert form.text == reads
+    begin, end = form.span(0, len(form))
+    assert begin == 0
+    assert text[end - 1] == text[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dear Nora, it's 5 o'clock (UTC+1): bring 2 x 3 chairs & a C:\\new\\file!",
+        "“Zoë” met François Müller — at the café… ½ price, 20 °C, Acme™",
+        "Пришла Соня, сосед и Ната",
+        "王伟说 가나다 さくら नमस्ते",
+    ],
+)
+def test_honest_text_is_readable_as_it_stands(text: str) -> None:
+    """Nothing is changed in text without disguise, in any script."""
+    assert readable(text).text == text
+
+
+def test_readable_letters_set_apart_map_one_by_one() -> None:
+    """A name among spaced letters is cut out without its neighbours."""
+    text = "by N o r a L i n d now"
+    form = readable(text)
+    begin, end = form.span(3, 7)
+    assert text[begin:end] == "N o r a"
+
+
+@given(st.text(max_size=80))
+def test_readable_maps_are_sound_for_any_text(text: str) -> None:
+    """Every readable character maps to a stretch inside the text, in order."""
+    form = readable(text)
+    assert len(form.text) == len(form.starts) == len(form.ends)
+    assert all(0 <= start < end <= len(text) for start, end in zip(form.starts, form.ends, strict=True))
+    assert list(form.starts) == sorted(form.starts)
 
 
 @given(st.text(max_size=80))
