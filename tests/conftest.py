@@ -31,7 +31,7 @@ def policy(base_url: str, store: Path, **changes: Any) -> dict[str, Any]:
     data: dict[str, Any] = {
         "version": 1,
         "models": {"cloud": {"provider": "openai_compatible", "model": "stand-in", "base_url": base_url}},
-        "store": {"path": str(store)},
+        "store": {"path": str(store), "keys": "file"},  # never the keyring of who runs the tests
         "routing": {
             "decisions": [
                 {
