@@ -1,154 +1,246 @@
-"""Our own patterns for what Presidio does not look for: secrets, handles, paths, money. Pure.
+"""What of a person shows by its form alone, in every tier: where to reach them, what they are paid, and more.
 
-Every repetition is bounded and no two neighbouring ones accept the same character, so matching takes
-linear time. Group 1, where there is one, is the private part.
+Runs of digits are read in digits.py, codes in identifiers.py, addresses in addresses.py, secrets and keys in
+secrets.py, names beside a title or a greeting in cues.py; how patterns work is in scanning.py. Pure.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
+from cogenesis_langchain import addresses, cues, digits, identifiers, secrets
+from cogenesis_langchain.scanning import SOURCE, Pattern, Text, pattern, scan
 from cogenesis_langchain.types import PrivateSpan
 
-SOURCE = "pattern"
+__all__ = ["SOURCE", "find"]
+
+_DATE = (
+    r"(?:[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2,4}|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}"
+    r"|[0-9]{1,2}(?:st|nd|rd|th|er|\.)?\ (?:of\ |de\ )?[^\W\d]{3,10}\.?(?:,?\ (?:de\ )?[0-9]{4})?"
+    r"|[^\W\d]{3,9}\.?\ [0-9]{1,2}(?:st|nd|rd|th)?(?:,?\ [0-9]{4})?|[0-9]{4})"
+)
+_NOT_USERS = frozenset(
+    [
+        "user",
+        "username",
+        "users",
+        "runner",
+        "ubuntu",
+        "public",
+        "shared",
+        "admin",
+        "root",
+        "app",
+        "default",
+        "me",
+    ]
+)
+_NOT_HANDLES = frozenset(
+    [
+        *(
+            "media",
+            "import",
+            "charset",
+            "keyframes",
+            "param",
+            "params",
+            "return",
+            "returns",
+            "override",
+            "test",
+        ),
+        *("property", "dataclass", "staticmethod", "classmethod", "abstractmethod", "todo", "type", "types"),
+        *(
+            "version",
+            "latest",
+            "author",
+            "app",
+            "everyone",
+            "channel",
+            "here",
+            "all",
+            "decorator",
+            "supports",
+        ),
+    ]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """One thing to look for. `hint`: a lower-case string without which it cannot match ("" for none)."""
-
-    type: str
-    score: float
-    expression: re.Pattern[str]
-    hint: str = ""
+def _is_handle(name: str) -> bool:
+    return name.lower().strip(".") not in _NOT_HANDLES
 
 
-def _p(type: str, score: float, expression: str, hint: str = "", flags: re.RegexFlag = re.ASCII) -> Pattern:
-    return Pattern(type, score, re.compile(expression, flags | re.VERBOSE), hint)
+def _is_user(name: str) -> bool:
+    return name.lower() not in _NOT_USERS
 
 
-_I = re.IGNORECASE
+def _is_certain_page(link: str) -> bool:
+    """Whether a link leads to one page of many: a path with numbers or several words, or a query."""
+    path = link.split("://", 1)[-1].partition("/")[2].rstrip("/")
+    return "?" in path or sum(c.isdigit() for c in path) >= 3 or sum(c in "-_/" for c in path) >= 2
 
-PATTERNS: tuple[Pattern, ...] = (
-    _p(
-        "PRIVATE_KEY",
-        1.0,
-        r"-----BEGIN\ [A-Z0-9 ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?-----"
-        r"[^-]{0,20000}(?:-----END\ [A-Z0-9 ]{0,50}-----)?",
-        "private key",
-    ),
-    _p("API_KEY", 0.95, r"\b(?:sk|pk|rk)[-_](?:[a-z]{2,10}[-_]){0,3}[A-Za-z0-9_-]{16,200}", "k"),
-    _p("API_KEY", 0.95, r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}\b", "a"),
-    _p("API_KEY", 0.95, r"\bgh[pousr]_[A-Za-z0-9]{30,255}\b", "gh"),
-    _p("API_KEY", 0.95, r"\bgithub_pat_[A-Za-z0-9_]{30,255}\b", "github_pat_"),
-    _p("API_KEY", 0.95, r"\bglpat-[A-Za-z0-9_-]{20,64}\b", "glpat-"),
-    _p("API_KEY", 0.95, r"\bxox[abeprs]-[A-Za-z0-9-]{10,250}\b", "xox"),
-    _p("API_KEY", 0.95, r"\bAIza[A-Za-z0-9_-]{35}", "aiza"),
-    _p("API_KEY", 0.95, r"\bya29\.[A-Za-z0-9_-]{20,400}", "ya29."),
-    _p("API_KEY", 0.95, r"\bhf_[A-Za-z0-9]{30,60}\b", "hf_"),
-    _p("API_KEY", 0.95, r"\bSG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}", "sg."),
-    _p("TOKEN", 0.95, r"\beyJ[A-Za-z0-9_-]{8,2000}\.eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,2000}", "eyj"),
-    _p("TOKEN", 0.9, r"\bbearer\s{1,3}([A-Za-z0-9._~+/-]{16,2000}=*)", "bearer", _I),
-    _p(
-        "API_KEY",
-        0.85,
-        r"\b(?:api|access|secret|auth|client)[ _-]?(?:key|token|secret)\b[\"']?\s{0,3}(?:is\b|[:=])\s{0,3}"
-        r"[\"']?(?=[A-Za-z_./+-]{0,100}[0-9])([A-Za-z0-9_./+-]{8,200}=*)",
-        "",
-        _I,
-    ),
-    _p(
-        "PASSWORD",
-        0.85,
-        r"\b(?:password|passwd|passphrase|passcode)[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;]{4,128})(?<![.?)])",
-        "pass",
-        _I,
-    ),
-    _p(  # in prose only what no plain word looks like: "the password is required" is no leak
-        "PASSWORD",
-        0.8,
-        r"\b(?:password|passphrase|passcode)\s(?:is|was):?\s[\"']?(?=[A-Za-z]{0,100}[0-9!@\#$%^&*_+])"
-        r"([^\s\"',;]{4,128})(?<![.?)])",
-        "pass",
-        _I,
-    ),
-    _p("PASSWORD", 0.85, r"\bpwd[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;]{4,128})(?<![.?)])", "pwd", _I),
-    _p("PASSWORD", 0.85, r"\bpin(?:\ code)?\s{0,2}(?:is\b|[:=])\s{0,2}([0-9]{4,8})\b", "pin", _I),
-    _p("PASSWORD", 0.9, r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{1,64}:([^\s:/@]{1,128})@", "://", _I),
-    _p("CRYPTO", 0.9, r"\b0x[0-9a-fA-F]{40}\b", "0x"),
-    _p(
+
+def _is_age(number: str) -> bool:
+    return 1 <= int(number) <= 119
+
+
+_REACHING: tuple[Pattern, ...] = (
+    pattern(
         "EMAIL_ADDRESS",
         0.8,
-        r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b",
-        "@",
-        re.UNICODE,
+        r"[\w.+-](?<![\w.+'-].)[\w.+'-]{0,63}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,5}",
+        ("@",),
+        flags=re.UNICODE,
     ),
-    _p(
+    pattern(
         "EMAIL_ADDRESS",
         0.7,
-        r"\b[\w.+-]{1,64}\s?(?:\(at\)|\[at\]|\{at\}|%40|@)\s?[\w-]{1,63}"
-        r"(?:(?:\s?(?:\(dot\)|\[dot\]|\{dot\}|\ dot\ )\s?|\.)[\w-]{1,63}){1,4}\b",
-        "",
-        _I,
+        r"[\w.+-](?<![\w.+-].)[\w.+-]{0,63}+(?:\s?(?:\(at\)|\[at\]|\{at\}|<at>|%40|&\#64;)\s?|\ @\ "
+        r"|@)[\w-]{1,63}+"
+        r"(?:(?:\s?(?:\(dot\)|\[dot\]|\{dot\}|<dot>|\ dot\ )\s?|\.)[\w-]{1,63}+){1,4}",
+        ("(at)", "[at]", "{at}", "<at>", "%40", "&#64;", " @ ", "dot)", "dot]"),
+        lower=True,
     ),
-    _p(
+    pattern(
         "EMAIL_ADDRESS",
         0.6,
-        r"\b[\w.+-]{1,64}\ at\ [\w-]{1,63}(?:\ dot\ [\w-]{1,63}){1,4}\b",
-        " dot ",
-        _I,
+        r"[\w.+-](?<![\w.+-].)[\w.+-]{0,63}+\ at\ [\w-]{1,63}+(?:\ dot\ [\w-]{1,63}+){1,4}",
+        (" dot ",),
+        lower=True,
     ),
-    _p("HANDLE", 0.6, r"(?<![\w@./-])@(?!media\b|import\b)([A-Za-z_][A-Za-z0-9_.]{2,30})\b(?!@)", "@"),
-    _p(
-        "PHONE_NUMBER",
+    pattern(
+        "HANDLE",
         0.6,
-        r"(?<![\w+])\+[1-9][0-9]{0,2}[\s.-]?(?:\(?[0-9]{1,4}\)?[\s.-]?){2,5}[0-9]{2,4}\b",
-        "+",
+        r"@(?<![\w@./-].)([A-Za-z_][A-Za-z0-9_.]{1,30}+)(?<!\.)(?![@(])",
+        ("@",),
+        check=_is_handle,
     ),
-    _p("PHONE_NUMBER", 0.55, r"(?<![\w(])\(?[0-9]{3}\)?[\s.-][0-9]{3}[\s.-][0-9]{4}\b"),
-    _p("US_SSN", 0.6, r"\b(?!000|666|9)[0-9]{3}[-\u2010-\u2015][0-9]{2}[-\u2010-\u2015][0-9]{4}\b"),
-    _p(
-        "COORDINATES",
-        0.7,
-        r"(?<![\w.])[+-]?[0-9]{1,2}\.[0-9]{3,10}\s?[,;]\s?[+-]?[0-9]{1,3}\.[0-9]{3,10}\b",
-        ".",
-    ),
-    _p("VIN", 0.6, r"\b(?=[A-HJ-NPR-Z]{0,16}[0-9])(?=[0-9]{0,16}[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{11}[0-9]{6}\b"),
-    _p("FILE_PATH", 0.6, r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)([A-Za-z0-9._-]{2,32})", "", _I),
-    _p(
-        "LOCATION",
+    pattern(
+        "HANDLE",
         0.6,
-        r"\b[0-9]{1,5}[A-Za-z]?\ (?:[A-Z][A-Za-z'-]{1,20}\ ){1,3}"
-        r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Terrace"
-        r"|Way|Row|Close|Crescent|Hill|Parkway|Pkwy|Highway|Hwy)\b"
-        r"(?:,?\ (?:Apt|Apartment|Suite|Unit|Flat|\#)\.?\ ?[A-Z0-9-]{1,6}\b)?",
+        r"(?:linkedin\.com/(?:in|company)|facebook\.com|twitter\.com|instagram\.com|github\.com"
+        r"|gitlab\.com|tiktok\.com"
+        r"|/x\.com|/t\.me|reddit\.com/u(?:ser)?|youtube\.com)/(@?[\w.-]{2,60}+)",
+        (".com/", "t.me/"),
+        lower=True,
     ),
-    _p(
-        "LOCATION",
+    pattern(
+        "HANDLE",
         0.6,
-        r"\b[A-ZÄÖÜ][a-zäöüß-]{1,25}(?:straße|strasse|str\.|gasse|weg|platz|allee)\ [0-9]{1,4}[a-z]?\b",
-        "",
-        re.UNICODE,
+        r"(?:username|user\ name|handle|instagram|twitter|snapchat|telegram|discord|linkedin|facebook"
+        r"|skype|wechat|login)"
+        r"(?:\ (?:id|name|is))?\s?[:=]\s?/?(@?[\w.\#-]{3,40}+)",
+        (
+            "user",
+            "handle",
+            "gram",
+            "twitter",
+            "snapchat",
+            "discord",
+            "linkedin",
+            "facebook",
+            "skype",
+            "wechat",
+            "login",
+        ),
+        lower=True,
     ),
-    _p(
+    pattern(
+        "LINK",
+        0.55,
+        r"https?://[^\s<>\"'`)\]]{4,2000}+(?<![.,;:!?])",
+        ("://",),
+        check=_is_certain_page,
+        lower=True,
+    ),
+    pattern(
+        "LINK",
+        0.55,
+        r"(?:website|homepage|web\ site|blog|portfolio|web)(?:\ is|:)\s{1,3}((?:https?://"
+        r"|www\.)?[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,4}/?)",
+        ("web", "homepage", "blog", "portfolio"),
+        lower=True,
+    ),
+    pattern(
+        "FILE_PATH",
+        0.6,
+        r"(?:/home/|/users/|[a-z]:\\{1,2}users\\{1,2})([a-z0-9._-]{2,32}+)",
+        ("/home/", "users/", "users\\"),
+        check=_is_user,
+        lower=True,
+    ),
+)
+
+_LIFE: tuple[Pattern, ...] = (
+    pattern(
+        "DATE_OF_BIRTH",
+        0.65,
+        r"(?:born|d\.?o\.?b\.?|(?:date\ of\ birth|birth\ ?(?:date|day))|geboren|geburtsdatum|née?"
+        r"|nacid[oa]|naissance)"
+        r"(?<![a-z]dob)\s?(?:[:=(]|is|was|falls)?\s?(?:on|am|in|le|el|the)?\s?(?:the\s)?("
+        + _DATE
+        + r")(?!\w)",
+        ("born", "dob", "d.o.b", "birth", "gebo", "gebu", "né", "nacid", "naissance"),
+        lower=True,
+        flags=re.UNICODE,
+    ),
+    pattern(
+        "AGE",
+        0.5,
+        r"(?<![\w.,$€£])([0-9]{1,3})(?:[\ -]years?[\ -]old|\ ?y/?o\b)"
+        r"(?=\ (?:wo)?man|\ (?:fe)?male|\ boy|\ girl|\ patient|\ son|\ daughter|\ student|\W{0,2}$|[.,;!?)])",
+        ("year old", "years old", "year-old", "years-old", "y/o", " yo "),
+        check=_is_age,
+        lower=True,
+    ),
+    pattern(
+        "AGE",
+        0.5,
+        r"(?:i'm|i\ am|he's|he\ is|she's|turned|turn|turning|aged|age\ of|age\ is|age:"
+        r"|age)(?<![a-z]age)\ ([0-9]{1,3})"
+        r"(?!\w|[\ -](?:minutes?|hours?|days?|weeks?|months?|percent|%|cm|kg|km|miles|feet|or\b|and\ up"
+        r"|to\b)|[,.%/:-]\d)",
+        ("i'm ", "i am ", "he's ", "he is ", "turn", "aged ", "age "),
+        check=_is_age,
+        lower=True,
+    ),
+    pattern(
         "SALARY",
         0.55,
-        r"\b(?:salary|income|wage|pay|earns?|earning|paid)\b[^.\n0-9$€£]{0,30}"
-        r"([$€£]\s?[0-9][0-9.,]{2,12}k?|[0-9][0-9.,]{2,12}k?\s?(?:usd|eur|gbp|dollars|euros|pounds)?)\b",
-        "",
-        _I,
+        r"(?:salary|income|wages?|earns?|earning|paid|compensation|gehalt|salaire|sueldo"
+        r"|net\ worth)\b[^.\n0-9$€£]{0,30}+"
+        r"([$€£]\s?[0-9][0-9.,]{0,12}[0-9]k?|[0-9][0-9.,]{1,12}[0-9]k?\s?(?:usd|eur|gbp|inr|dollars"
+        r"|euros?|pounds|€|£|\$)?)",
+        (
+            "salary",
+            "income",
+            "wage",
+            "earn",
+            "paid",
+            "compensation",
+            "gehalt",
+            "salaire",
+            "sueldo",
+            "net worth",
+        ),
+        lower=True,
     ),
 )
 
 
 def find(text: str, *, message: int = 0) -> Iterator[PrivateSpan]:
     """What the patterns find in `text`, in no order; spans may overlap."""
-    lower = text.lower()
-    for pattern in PATTERNS:
-        if pattern.hint and pattern.hint not in lower:
-            continue
-        for match in pattern.expression.finditer(text):
-            start, end = match.span(1 if pattern.expression.groups else 0)
-            yield PrivateSpan(pattern.type, start, end, pattern.score, SOURCE, message)
+    read = Text(text)
+    for found in (
+        secrets.find(read),
+        digits.find(read),
+        identifiers.find(read),
+        scan(_REACHING, read),
+        addresses.find(read),
+        scan(_LIFE, read),
+        cues.find(read),
+    ):
+        for span in found:
+            yield replace(span, message=message) if message else span

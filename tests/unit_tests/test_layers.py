@@ -22,14 +22,16 @@ HOMES = {
     "chromadb": {"store.chroma"},
     "confusable_homoglyphs": {"letters"},
     "cryptography": {"seals"},
+    "detect_secrets": {"secrets"},
     "huggingface_hub": {"pull"},
     "keyring": {"crypto"},
     "langchain_openai": {"cloud"},
     "llama_cpp": {"writer_llama"},
     "onnxruntime": {"onnx_session"},
     "openai": set(),  # only through langchain_openai
-    "presidio_analyzer": {"presidio_engine", "evals.presidio_default"},
-    "spacy": {"presidio_engine", "evals.presidio_default"},
+    "presidio_analyzer": {"pipelines", "presidio_engine", "evals.presidio_default"},
+    "spacy": {"pipelines", "evals.presidio_default"},
+    "srsly": {"lexicon"},
     "tldextract": {"presidio_engine"},
     "tokenizers": {"onnx_session"},
     "yaml": {"yaml_lines"},
@@ -168,7 +170,7 @@ def test_every_dependency_is_declared() -> None:
     declared = " ".join(project["dependencies"]).lower().replace("-", "_")
     shipped_with = {  # module -> the declared package that brings it, where the names differ
         "ahocorasick": "pyahocorasick", "certifi": "httpx",
-        "pydantic_core": "pydantic", "spacy": "presidio_analyzer", "tldextract": "presidio_analyzer",
+        "pydantic_core": "pydantic", "spacy": "presidio_analyzer", "srsly": "presidio_analyzer", "tldextract": "presidio_analyzer",
         "yaml": "pyyaml",
     }  # fmt: skip
     tops = {name.split(".")[0] for names in imported().values() for name in names}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cogenesis_langchain.patterns import PATTERNS, find
+from cogenesis_langchain.patterns import find
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,3 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     assert time.process_time() - start < 1
 
 
-def test_every_pattern_scores_above_the_gate() -> None:
-    """What our own patterns find is private enough to stop a request."""
-    assert all(0.5 <= pattern.score <= 1 for pattern in PATTERNS)

@@ -1,0 +1,1 @@
+"""Names and addresses in other languages than English."""
