@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from cogenesis_langchain import models
+from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
-from cogenesis_langchain.types import ContextItem, KnownValue, Policy
+from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Policy
 from cogenesis_langchain.vault import Vault
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Engine:
 
     Args:
         config: the loaded policy file.
-        rooms: ready-made `keys`, `embedder`, `detector`, `store`, `writer`, `vocabulary`, `audit` or `cloud`.
+        rooms: ready-made `keys`, `embedder`, `detector`, `store`, `writer`, `vocabulary`,
+            `generalizer`, `audit` or `cloud`.
     """
 
     def __init__(self, config: Config, **rooms: Any) -> None:
@@ -64,12 +66,12 @@ class Engine:
         """Whether a room exists already (nothing is built by asking)."""
         return name in self._rooms or (self._shares is not None and self._shares.built(name))
 
-    def with_store(self, store: ContextSource) -> Engine:
-        """A twin that shares every room but the store: `explain --jsonl` holds the context in memory.
+    def with_rooms(self, **rooms: Any) -> Engine:
+        """A twin with some rooms of its own: `explain --jsonl` holds each line's context in memory.
 
-        What the twin is first to need is built for both, so that many twins load one local model.
+        What else the twin is first to need is built for both, so that many twins load one local model.
         """
-        twin = Engine(self.config, store=store)
+        twin = Engine(self.config, **rooms)
         twin._shares = self
         return twin
 
@@ -114,7 +116,9 @@ class Engine:
 
         return self._room(
             "store",
-            lambda: ContextStore(self.data_dir, lambda: self.embedder, server=self.config.store.server),
+            lambda: ContextStore(
+                self.data_dir, lambda: self.embedder, keys=self.keys, server=self.config.store.server
+            ),
         )
 
     @property
@@ -125,12 +129,26 @@ class Engine:
         extra = self.config.vocabulary
         return self._room("vocabulary", lambda: Vocabulary.load(extra.kinds, extra.topics))
 
+    def generic_task(self, instruction: str) -> GenericTask:
+        """Kind and topic from the closed lists, as `generalize` says or a room `generalizer` in its place."""
+        from cogenesis_langchain.generalize import generalize
+
+        given: Callable[[str], GenericTask] | None = self._rooms.get("generalizer")
+        if given is not None:
+            return given(instruction)
+        return generalize(instruction, self.vocabulary, self.embedder, self.writer)
+
+    @cached_property
+    def allowed(self) -> AllowList:
+        """What the detector finds and the policy calls a false alarm."""
+        return AllowList(self.config.privacy.gate.allow)
+
     @property
     def audit(self) -> Audit:
         """Receipts of what left."""
         from cogenesis_langchain.audit import Audit
 
-        return self._room("audit", lambda: Audit(self.data_dir / "audit"))
+        return self._room("audit", lambda: Audit(self.data_dir / "audit", keys=self.keys))
 
     @property
     def cloud(self) -> Cloud:

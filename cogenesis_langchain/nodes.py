@@ -26,8 +26,9 @@ from cogenesis_langchain.errors import (
     VaultError,
     WriterError,
 )
-from cogenesis_langchain.generalize import generalize, task_sentence, veto
+from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
+from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.masking import Missed, cloud_messages, mask_frame, masked
 from cogenesis_langchain.placeholders import Table, blanked
 from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
@@ -89,7 +90,7 @@ class Nodes:
 
     def _spans(self, request: Request) -> list[PrivateSpan]:
         """Texts of others are read before the store is: in them known values only count, and mask nothing."""
-        detect, texts = self.engine.detector.detect, request.texts()
+        detect, texts = self._detect, request.texts()
         others = {n: detect(texts[n], message=n) for n, m in enumerate(request.messages()) if by_others(m)}
         known = request.known()
         return [
@@ -101,6 +102,10 @@ class Nodes:
                 else detect(text, known=known, message=n)
             )
         ]
+
+    def _detect(self, text: str, *, known: KnownValues | None = None, message: int = 0) -> list[PrivateSpan]:
+        """What the detector finds and the policy does not call a false alarm."""
+        return self.engine.allowed.keep(text, self.engine.detector.detect(text, known=known, message=message))
 
     def recall(self, state: RouterState, runtime: Run) -> Update:
         """The user's profile, and the writings, device records and notes nearest to the request."""
@@ -146,11 +151,10 @@ class Nodes:
 
     def generalize(self, state: RouterState, runtime: Run) -> Update:
         """Kind and topic from the closed lists, from the current instruction alone."""
-        timings, engine = dict(state["timings"]), self.engine
+        timings = dict(state["timings"])
         try:
             with clock(timings, "generalize_ms"):
-                asked = self._request(state, runtime).instruction()
-                task = generalize(asked, engine.vocabulary, engine.embedder, engine.writer)
+                task = self.engine.generic_task(self._request(state, runtime).instruction())
         except (WriterError, ModelError) as error:  # the text may still be written, and here
             return {"timings": timings, "warnings": [*state["warnings"], f"{error}; nothing is sent"]}
         told = {"kind": task.kind, "topic": task.topic}
@@ -245,7 +249,7 @@ class Nodes:
         _, *texts = parse(outbound.body.encode()).texts
         for number, text in enumerate(texts):
             rest = blanked(text, table)
-            for span in self.engine.detector.detect(rest) if rest.strip() else ():
+            for span in self._detect(rest) if rest.strip() else ():
                 if span.score >= self.engine.cloud.rules.min_score:
                     values = map(str.strip, _HOLES.split(rest[span.start : span.end]))
                     yield from (Missed(number, value, span.type) for value in values if value)

@@ -129,7 +129,7 @@ def _one(engine: Any, request: dict[str, Any], number: int, options: dict[str, A
 
     store = MemoryStore(request["context"], engine.embedder, values_of=engine.values_of)
     context = RouterContext(user_id=f"line-{number}", **options)
-    found = _dry_run(engine.with_store(store), request["instruction"], context)
+    found = _dry_run(engine.with_rooms(store=store), request["instruction"], context)
     return {"id": request["id"], **{name: found[name] for name in _KEPT}}
 
 
