@@ -1,10 +1,10 @@
 """Text to private spans, in three tiers.
 
-fast: known values, our own patterns, Presidio's pattern recognisers. balanced: and spaCy's entities,
-organisations included, and every further occurrence of what was found. thorough: and every proper noun.
+fast: known values, our own patterns, and the recognisers that the policy's `presidio` part names. balanced:
+and spaCy's entities, organisations included, Rampart's, the words that are no English ones, and every further
+occurrence of what was found. thorough: and every proper noun, nationalities, names and addresses by script.
+Patterns and models read what a person would see (`normalize.readable`); offsets are those of the text given.
 Anything that goes wrong is a DetectorError, and then nothing is sent.
-
-Presidio itself is in presidio_engine.py.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from cogenesis_langchain import patterns
-from cogenesis_langchain.errors import DetectorError
+from cogenesis_langchain import lexicon, patterns, scripts
+from cogenesis_langchain.errors import DetectorError, ModelError
+from cogenesis_langchain.extra import Extra, ExtraDetector
 from cogenesis_langchain.known import SOURCE as KNOWN
 from cogenesis_langchain.known import KnownValues, is_common, merged
-from cogenesis_langchain.normalize import squeeze
+from cogenesis_langchain.normalize import readable, squeeze
 from cogenesis_langchain.phrases import is_common_form, rare_phrases
+from cogenesis_langchain.rampart import SOURCE as RAMPART
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 if TYPE_CHECKING:
@@ -31,15 +33,16 @@ if TYPE_CHECKING:
 Tier = Literal["fast", "balanced", "thorough"]
 
 QUIET: tuple[str, ...] = ("DATE_TIME", "URL", "NRP")
-"""Labels that are nearly always false alarms, off unless asked for."""
+"""Labels that are nearly always false alarms, off unless asked for; `thorough` reports NRP."""
 
 MAX_CHARS = 1_000_000
 
 _FROM_NER = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP"})
 _EDGES = " \t\r\n.,;:!?\"'`“”‘’«»()[]{}<>*_#|/\\-–—"
-# One line of what spaCy found: group 1 is what is left without an article before and a genitive after.
+# One line of what a model found: group 1 is what is left without an article before and a genitive after.
 _LINE = re.compile(rf"[{re.escape(_EDGES)}]*(?:(?:[Tt]he|[Aa]n?) )?([^\n\r]+?)(?:['’]s)?(?=[\n\r]|\Z)")
 _TRUSTED_SCORE = 0.5  # from which a finding makes a known value, or is looked for in the rest of the text
+_SURE_SCORE = 0.8  # from which Rampart is believed that a plain word in lower case is a name
 
 
 class Finder(Protocol):
@@ -49,6 +52,14 @@ class Finder(Protocol):
         """Spans of known values."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What a tier loads: Presidio with its recognisers, and the plain words; None where it needs none."""
+
+    analyzer: Analyzer | None
+    lexicon: lexicon.Lexicon | None
+
+
 class Detector:
     """Finds private spans. Loads lazily, once; safe to share between threads.
 
@@ -56,8 +67,10 @@ class Detector:
         tier: how hard to look.
         presidio: Presidio's own configuration, or the path of a YAML file that holds it.
         spacy_path: folder of the spaCy pipeline; None asks the model cache for `en_core_web_sm`.
-        quiet: labels that are not reported.
-        min_score: findings below are dropped; Presidio gives .01 to any word that could be a licence number.
+        rampart: whether Rampart reads the text too, in the tiers that use models.
+        quiet: labels that are not reported; None for those of the tier.
+        min_score: findings below are dropped.
+        extra: detectors of the adopter's own, async or not (see `extra`).
 
     Raises DetectorError from every method if a pipeline is missing, the configuration is wrong, or the
     analysis fails.
@@ -69,16 +82,22 @@ class Detector:
         *,
         presidio: Mapping[str, Any] | Path | None = None,
         spacy_path: Path | None = None,
-        quiet: Sequence[str] = QUIET,
+        rampart: bool = True,
+        quiet: Sequence[str] | None = None,
         min_score: float = 0.3,
+        extra: Sequence[ExtraDetector | object] = (),
     ) -> None:
         self.tier: Tier = tier
         self._presidio = presidio
         self._spacy_path = spacy_path
+        self._rampart = rampart
+        if quiet is None:
+            quiet = [label for label in QUIET if tier != "thorough" or label != "NRP"]
         self._quiet = frozenset(quiet)
         self._min_score = min_score
+        self._extra = Extra(extra)
         self._lock = threading.Lock()
-        self._loaded: Analyzer | None = None
+        self._loaded: _Models | None = None
 
     def warm(self) -> None:
         """Load everything now: a second or three, so that the first request need not wait."""
@@ -119,23 +138,48 @@ class Detector:
         return [value for key, value in values.items() if len(key) > 1]
 
     def _found(self, text: str) -> Iterator[PrivateSpan]:
-        yield from patterns.find(text)
-        for span in self._analyzer().find(text):
-            yield from _trimmed(text, span)
+        view = readable(text)
+        for span in self._read(view.text) if view.text else ():
+            start, end = view.span(span.start, span.end)
+            yield replace(span, start=start, end=end)
+        yield from self._extra.find(text)
 
-    def _analyzer(self) -> Analyzer:
+    def _read(self, text: str) -> Iterator[PrivateSpan]:
+        """What patterns and models find in text that is not disguised."""
+        models = self._models()
+        yield from patterns.find(text)
+        if self.tier == "thorough":
+            yield from scripts.find(text)
+        if models.analyzer:
+            for span in models.analyzer.find(text):
+                yield from _trimmed(text, span, models.lexicon)
+        if models.lexicon:
+            yield from models.lexicon.rare(text)
+
+    def _models(self) -> _Models:
         with self._lock:
             if self._loaded is None:
-                from cogenesis_langchain.presidio_engine import load
-
-                self._loaded = load(
-                    ner=self.tier != "fast",
-                    proper_nouns=self.tier == "thorough",
-                    presidio=self._presidio,
-                    spacy_path=self._spacy_path,
-                    quiet=self._quiet,
-                )
+                self._loaded = self._load()
             return self._loaded
+
+    def _load(self) -> _Models:
+        ner = self.tier != "fast"
+        if not ner and not self._presidio:
+            return _Models(None, None)
+        from cogenesis_langchain.presidio_engine import load
+
+        analyzer = load(
+            ner=ner,
+            proper_nouns=self.tier == "thorough",
+            presidio=self._presidio,
+            spacy_path=self._spacy_path,
+            quiet=self._quiet,
+            rampart=ner and self._rampart,
+        )
+        try:
+            return _Models(analyzer, lexicon.load(self._spacy_path) if ner else None)
+        except ModelError as error:
+            raise DetectorError(f"the detector cannot start: {error}") from None
 
     def __repr__(self) -> str:
         return f"Detector({self.tier!r})"
@@ -144,7 +188,7 @@ class Detector:
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def _trimmed(text: str, span: PrivateSpan) -> Iterator[PrivateSpan]:
+def _trimmed(text: str, span: PrivateSpan, plain: lexicon.Lexicon | None) -> Iterator[PrivateSpan]:
     """The span line by line, without articles and punctuation around it, and without plain mistakes."""
     if span.type not in _FROM_NER:
         yield span
@@ -152,9 +196,19 @@ def _trimmed(text: str, span: PrivateSpan) -> Iterator[PrivateSpan]:
     for line in _LINE.finditer(text, span.start, span.end):
         start, end = line.span(1)
         end = start + len(text[start:end].rstrip(_EDGES))
-        inside = text[start:end]
-        if inside and not (is_common(inside) and (inside.islower() or span.type == "ORGANIZATION")):
+        if start < end and not _is_mistake(text[start:end], span, plain):
             yield replace(span, start=start, end=end)
+
+
+def _is_mistake(inside: str, span: PrivateSpan, plain: lexicon.Lexicon | None) -> bool:
+    """Whether a model took a plain word for a name: "SSN" for a company, "mandolin" for a person."""
+    if is_common(inside):
+        return inside.islower() or span.type == "ORGANIZATION"
+    if plain is None or (span.source == RAMPART and span.score >= _SURE_SCORE):
+        return False
+    if span.type == "ORGANIZATION" and lexicon.is_modern(inside):
+        return True
+    return inside.islower() and span.type != "LOCATION" and plain.holds_all(inside)
 
 
 def _is_noise(value: str, type: str) -> bool:

@@ -1,6 +1,6 @@
-"""Presidio and spaCy, loaded once and kept on this machine. The only importer of either.
+"""Presidio, loaded once and kept on this machine, with spaCy's names and Rampart's as its recognisers.
 
-Pipelines are loaded by path and never downloaded; no recogniser opens a socket. Presidio's own YAML is taken
+Pipelines are in pipelines.py; no recogniser opens a socket. Presidio's own YAML is taken
 unchanged: a whole analyser file, or just its registry part (`recognizers: ...`) or its pipeline part
 (`nlp_engine_name: ...`).
 """
@@ -13,36 +13,18 @@ import threading
 import time
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cogenesis_langchain import models, yaml_lines
+from cogenesis_langchain import pipelines, yaml_lines
 from cogenesis_langchain.errors import ConfigError, DetectorError, ModelError
 from cogenesis_langchain.known import is_common
+from cogenesis_langchain.rampart import SOURCE as RAMPART
+from cogenesis_langchain.rampart import TYPES, Rampart
 from cogenesis_langchain.types import PrivateSpan
 
-PIPELINE = "en_core_web_sm"
-
-_NER = {
-    "model_to_presidio_entity_mapping": {
-        "PERSON": "PERSON",
-        "PER": "PERSON",
-        "GPE": "LOCATION",
-        "LOC": "LOCATION",
-        "FAC": "LOCATION",
-        "ORG": "ORGANIZATION",
-        "NORP": "NRP",
-        "DATE": "DATE_TIME",
-        "TIME": "DATE_TIME",
-    },
-    # Presidio's own list without ORGANIZATION: companies are private here.
-    "labels_to_ignore": [
-        *("CARDINAL", "EVENT", "LANGUAGE", "LAW", "MONEY", "ORDINAL", "PERCENT", "PRODUCT", "QUANTITY"),
-        "WORK_OF_ART",
-    ],
-}
 _KEYS = frozenset(
     {
         "supported_languages",
@@ -54,7 +36,6 @@ _KEYS = frozenset(
 )
 _REGISTRY_KEYS = frozenset({"recognizers", "global_regex_flags", "supported_countries"})
 _PIPELINE_KEYS = frozenset({"nlp_engine_name", "models", "ner_model_configuration", "generic_tokenizer"})
-_UNUSED_PIPES = ("parser", "lemmatizer", "senter", "attribute_ruler")
 _PROPER_NOUN_TAGS = frozenset({"NNP", "NNPS"})
 _LONG_RUN = re.compile(r"\S{40,}")
 _NOT_ALNUM = re.compile(r"[\W_]")
@@ -67,6 +48,7 @@ class Analyzer:
     engine: Any
     languages: Sequence[str]
     entities: Mapping[str, Sequence[str]]
+    rampart: Sequence[Any]
     proper_nouns: bool
     timeout_s: float
     lock: threading.Lock
@@ -76,18 +58,22 @@ class Analyzer:
         for language in self.languages:
             # spaCy's string store is shared; its analysis holds Python's own lock anyway.
             with self.lock:
-                begun = time.monotonic()
                 artifacts = self._artifacts(text, language)
+                begun = time.monotonic() - self._reading_s()
                 results = self.engine.analyze(
                     text, language, entities=list(self.entities[language]), nlp_artifacts=artifacts
                 )
                 # Presidio skips a pattern that times out and only logs it: that must not pass for "clean".
-                if time.monotonic() - begun >= self.timeout_s:
+                if time.monotonic() - self._reading_s() - begun >= self.timeout_s:
                     raise DetectorError("the patterns took too long on this text; shorten it and retry")
-            for result in results:
-                yield PrivateSpan(result.entity_type, result.start, result.end, result.score, "presidio")
+            for found in results:
+                yield PrivateSpan(found.entity_type, found.start, found.end, found.score, _source(found))
             if self.proper_nouns:
                 yield from _proper_nouns(artifacts.tokens)
+
+    def _reading_s(self) -> float:
+        """Seconds that Rampart has read so far: its time grows with the text and is no pattern's fault."""
+        return sum(one.seconds for one in self.rampart)
 
     def _artifacts(self, text: str, language: str) -> Any:
         artifacts = self.engine.nlp_engine.process_text(_softened(text), language)
@@ -128,8 +114,9 @@ def load(
     presidio: Mapping[str, Any] | Path | None = None,
     spacy_path: Path | None = None,
     quiet: frozenset[str] = frozenset(),
+    rampart: bool = False,
 ) -> Analyzer:
-    """An analyser ready to use.
+    """An analyser ready to use. Of Presidio's own recognisers only those run that the configuration names.
 
     Args:
         ner: whether spaCy looks for names; without it only its tokenizer runs.
@@ -137,6 +124,7 @@ def load(
         presidio: Presidio's configuration, or the path of a YAML file that holds it.
         spacy_path: folder of the default pipeline; None asks the model cache.
         quiet: entities that nothing looks for (looking for URLs costs more than all the rest).
+        rampart: whether Rampart reads English text, too.
 
     Raises DetectorError that names the cause and the fix.
     """
@@ -146,7 +134,7 @@ def load(
         conf = _sections(presidio)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions of pipelines and recognisers added by default
-            return _build(conf, ner, proper_nouns, spacy_path, quiet)
+            return _build(conf, ner, proper_nouns, spacy_path, quiet, rampart)
     except DetectorError:
         raise
     except (ConfigError, ModelError) as error:
@@ -156,7 +144,7 @@ def load(
         cause = str(error).splitlines()[0] if isinstance(error, ValueError) else type(error).__name__
         raise DetectorError(
             f"the detector cannot start: {cause}; check the `presidio` part of the policy, "
-            f"or run: cogenesis models verify {PIPELINE}"
+            f"or run: cogenesis models verify {pipelines.PIPELINE}"
         ) from None
 
 
@@ -178,25 +166,24 @@ def _sections(presidio: Mapping[str, Any] | Path | None) -> dict[str, Any]:
 
 
 def _build(
-    conf: Mapping[str, Any], ner: bool, proper_nouns: bool, spacy_path: Path | None, quiet: frozenset[str]
+    conf: Mapping[str, Any],
+    ner: bool,
+    proper_nouns: bool,
+    spacy_path: Path | None,
+    quiet: frozenset[str],
+    rampart: bool,
 ) -> Analyzer:
     import presidio_analyzer as pa
     from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
     from presidio_analyzer.pattern_recognizer import REGEX_TIMEOUT_SECONDS
-    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 
-    unused = None if not ner else _UNUSED_PIPES if proper_nouns else (*_UNUSED_PIPES, "tagger")
+    unused = pipelines.unused(proper_nouns) if ner else None
     languages = tuple(conf.get("supported_languages") or ["en"])
-    nlp_engine = _nlp_engine(
-        conf.get("nlp_configuration"), languages, lambda lang, name: _pipeline(lang, name, unused, spacy_path)
-    )
-    registry = RecognizerRegistryProvider(
-        registry_configuration={
-            **(conf.get("recognizer_registry") or {}),
-            "supported_languages": list(languages),
-        },
-        nlp_engine=nlp_engine,
-    ).create_recognizer_registry()
+    nlp_engine = pipelines.engine(conf.get("nlp_configuration"), languages, unused, spacy_path)
+    registry = _registry(conf.get("recognizer_registry") or {}, languages, nlp_engine)
+    readers = [_rampart_recognizer(Rampart.default())] if rampart and "en" in languages else []
+    for reader in readers:
+        registry.add_recognizer(reader)
     keep_offline(registry.recognizers)
     enhancer = LemmaContextAwareEnhancer(**(conf.get("context_aware_enhancer") or {}))
     enhancer._find_index_of_match_token = _token_at
@@ -213,55 +200,54 @@ def _build(
         entities={
             language: sorted(set(engine.get_supported_entities(language)) - quiet) for language in languages
         },
+        rampart=readers,
         proper_nouns=proper_nouns,
         timeout_s=REGEX_TIMEOUT_SECONDS,
         lock=threading.Lock(),
     )
 
 
-def _nlp_engine(
-    conf: Mapping[str, Any] | None, languages: Sequence[str], pipeline: Callable[[str, str], Any]
-) -> Any:
-    """A loaded engine. spaCy pipelines come from `pipeline`; others must be on this machine already."""
-    from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpEngineProvider, SpacyNlpEngine
+def _registry(conf: Mapping[str, Any], languages: Sequence[str], nlp_engine: Any) -> Any:
+    """The recognisers that the configuration names, and what turns the pipeline's entities into findings."""
+    import presidio_analyzer as pa
+    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 
-    name = conf["nlp_engine_name"] if conf else "spacy"
-    if conf and name != "spacy":
-        for model in conf["models"]:
-            _require_local(model["model_name"], name)
-        engine = NlpEngineProvider(nlp_configuration=dict(conf)).create_engine()
-        engine.load()
-        return engine
-    wanted = conf["models"] if conf else [{"lang_code": lang, "model_name": PIPELINE} for lang in languages]
-    ner = NerModelConfiguration.from_dict((conf or {}).get("ner_model_configuration") or _NER)
-    engine = SpacyNlpEngine(models=wanted, ner_model_configuration=ner)
-    engine.nlp = {m["lang_code"]: pipeline(m["lang_code"], m["model_name"]) for m in wanted}
-    return engine
+    if "recognizers" not in conf:
+        # Our own patterns look for what Presidio's would, at a fraction of the time.
+        registry = pa.RecognizerRegistry(recognizers=[], supported_languages=list(languages))
+        registry.add_nlp_recognizer(nlp_engine)
+        return registry
+    return RecognizerRegistryProvider(
+        registry_configuration={**conf, "supported_languages": list(languages)}, nlp_engine=nlp_engine
+    ).create_recognizer_registry()
 
 
-def _pipeline(language: str, name: str, unused: Sequence[str] | None, spacy_path: Path | None) -> Any:
-    """A spaCy pipeline without what it need not run; its bare tokenizer where `unused` is None."""
-    import spacy
+def _rampart_recognizer(model: Rampart) -> Any:
+    """Rampart as one of Presidio's recognisers, for English."""
+    import presidio_analyzer as pa
 
-    if unused is None:
-        return spacy.blank(language)  # enough to keep Presidio's context words alive
-    if name == PIPELINE:
-        return spacy.load(spacy_path or models.locate(PIPELINE), exclude=unused)
-    if not Path(name).is_dir() and not spacy.util.is_package(name):
-        raise DetectorError(
-            f"the spaCy pipeline '{name}' is not on this machine, and none is downloaded during a run; "
-            f"give its folder as model_name, or leave it out to use {PIPELINE}"
-        )
-    return spacy.load(name, exclude=unused)
+    class RampartRecognizer(pa.EntityRecognizer):  # type: ignore[misc]  # Presidio is not typed
+        """Gives Rampart's findings under Presidio's names; `seconds` counts what they have cost."""
+
+        seconds = 0.0
+
+        def load(self) -> None:
+            """Loaded by the model itself, on first use."""
+
+        def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any) -> list[Any]:  # noqa: ARG002 (Presidio's)
+            """Findings of the types asked for."""
+            begun = time.monotonic()
+            found = model.find(text)
+            self.seconds += time.monotonic() - begun
+            return [pa.RecognizerResult(s.type, s.start, s.end, s.score) for s in found if s.type in entities]
+
+    return RampartRecognizer(list(TYPES), name=RAMPART, supported_language="en")
 
 
-def _require_local(model_name: Any, engine: str) -> None:
-    names = model_name.values() if isinstance(model_name, Mapping) else [model_name]
-    if engine == "no_op" or all(Path(str(name)).is_dir() for name in names):
-        return
-    raise DetectorError(
-        f"the {engine} engine would download its model; give the folder of a downloaded one as model_name"
-    )
+def _source(result: Any) -> str:
+    """Whose finding it is: rampart's, spaCy's, or another recogniser's."""
+    name = (result.recognition_metadata or {}).get(result.RECOGNIZER_NAME_KEY, "")
+    return RAMPART if name == RAMPART else "spacy" if name == "SpacyRecognizer" else "presidio"
 
 
 def keep_offline(recognizers: Iterable[Any]) -> None:
