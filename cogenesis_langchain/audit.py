@@ -1,9 +1,11 @@
 """Receipts of what left: byte for byte, durable before the send, and tamper-evident (see `chain`).
 
 What is covered: edited, removed, reordered and cut-off rows, and bodies that were changed or vanished
-without an erasure, are found by `verify()`. A row holds no user's name (only its HMAC) and no private value.
-What is not: somebody who holds the key file can forge; somebody who puts back old copies of log and head
-together is found only by comparing with a head noted elsewhere (`VerifyReport.head`).
+without an erasure, are found by `verify()`, which needs no user's key. A row holds no user's name (only its
+HMAC) and no private value; bodies are sealed under their user's key. What is not: a row keeps its body's
+SHA-256, by which a short body can be guessed, also after its erasure; somebody who holds the key file can
+forge; somebody who puts back old copies of log and head together is found only by comparing with a head
+noted elsewhere (`VerifyReport.head`).
 
 Statuses of a receipt:
 
@@ -16,25 +18,28 @@ Statuses of a receipt:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from cogenesis_langchain.chain import START, Chain, Row
+from cogenesis_langchain.crypto import Keys, pseudonym
+from cogenesis_langchain.errors import AuditError, CryptoError
+from cogenesis_langchain.receipts import Entry, Status, VerifyReport, check_bodies, entry_of, sha256
 from cogenesis_langchain.types import Outbound, PrivateSpan, Receipt
 
-Status = Literal["sent", "failed", "refused", "observed", "unresolved"]
+__all__ = ["Audit", "Entry", "Status", "VerifyReport"]
+
 _BODIES = """
-CREATE TABLE IF NOT EXISTS bodies (id TEXT PRIMARY KEY, user TEXT NOT NULL, body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user);
+CREATE TABLE IF NOT EXISTS bodies (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, key TEXT NOT NULL, sealed TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user, key);
 """
 _ENTRIES = """
-SELECT r.data, b.body,
+SELECT r.id, r.data, b.key, b.sealed,
     (SELECT o.data FROM rows o WHERE o.id = r.id AND o.kind = 'outcome' ORDER BY o.seq DESC LIMIT 1)
 FROM rows r LEFT JOIN bodies b ON b.id = r.id
 WHERE r.kind IN (SELECT value FROM json_each(:kinds))
@@ -43,50 +48,16 @@ ORDER BY r.seq DESC LIMIT :limit
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One receipt with the exact body (None once erased); `reason` says why a refused one was refused."""
-
-    receipt: Receipt
-    body: str | None = field(default=None, repr=False)
-    attempt: int = 1
-    reason: str | None = None
-    spans: tuple[PrivateSpan, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON form: the receipt's fields, then the attempt and the body."""
-        extra: dict[str, Any] = {"attempt": self.attempt, "body": self.body}
-        if self.reason:
-            extra |= {"reason": self.reason, "spans": [span.as_dict() for span in self.spans]}
-        return self.receipt.as_dict() | extra
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """Whether the log is whole. `head` (count:HMAC) can be noted elsewhere and compared later."""
-
-    rows: int
-    head: str
-    problems: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether no problem was found."""
-        return not self.problems
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {"ok": self.ok, "rows": self.rows, "head": self.head, "problems": list(self.problems)}
-
-
 class Audit:
-    """The receipts in the folder `path`; key (PATH.key) and head (PATH.head) lie beside it.
+    """The receipts in the folder `path`; the log's key (PATH.key) and head (PATH.head) lie beside it.
 
+    `keys` are the users' own, under which bodies are sealed; None: those in the folder `keys` beside `path`.
     Safe for threads and for several processes. Every method raises AuditError where the log cannot be read
     or written: then nothing may be sent.
     """
 
-    def __init__(self, path: Path, *, key_path: Path | None = None) -> None:
+    def __init__(self, path: Path, *, key_path: Path | None = None, keys: Keys | None = None) -> None:
+        self._keys = keys or Keys(path.with_name("keys"))
         self._chain = Chain(path, key_path=key_path, schema=_BODIES)
 
     def intent(
@@ -104,10 +75,13 @@ class Audit:
         receipt = Receipt(
             _new_id(), _now(), outbound.endpoint, outbound.sha256, bits, str(route), told, "unresolved"
         )
+        with _no_key_no_send():
+            sealed = self._keys.cipher(user).seal_text(outbound.body, "receipt", receipt.id.encode())
         with self._chain.writing() as db:
             owner = self._owner(user)
-            db.execute("INSERT INTO bodies VALUES (?, ?, ?)", (receipt.id, owner, outbound.body))
-            row = {**receipt.as_dict(), "user": owner, "attempt": attempt}
+            db.execute("INSERT INTO bodies VALUES (?, ?, ?, ?)", (receipt.id, owner, pseudonym(user), sealed))
+            kept = {"user": owner, "attempt": attempt, "sealed_sha256": sha256(sealed)}
+            row = receipt.as_dict() | kept
             self._chain.append(db, "intent", receipt.id, row)
         return receipt
 
@@ -181,9 +155,9 @@ class Audit:
             return VerifyReport(0, f"0:{START}", gone)
         with self._chain.locked(), self._chain.reading() as db:
             rows: list[Row] = db.execute("SELECT seq, kind, id, data, mac FROM rows ORDER BY seq").fetchall()
-            bodies = dict(db.execute("SELECT id, body FROM bodies").fetchall())
+            bodies = dict(db.execute("SELECT id, sealed FROM bodies").fetchall())
             (count, mac), problems = self._chain.check(rows)
-        return VerifyReport(len(rows), f"{count}:{mac}", (*problems, *_check_bodies(rows, bodies)))
+        return VerifyReport(len(rows), f"{count}:{mac}", (*problems, *check_bodies(rows, bodies)))
 
     def close(self) -> None:
         """Close the database; a later call opens it again."""
@@ -222,7 +196,28 @@ class Audit:
             owner = None if user is None else self._owner(user)
             values = {"kinds": json.dumps(kinds), "owner": owner, "limit": -1 if limit is None else limit}
             rows = db.execute(_ENTRIES, values).fetchall()
-        return [_entry(json.loads(data), body, outcome) for data, body, outcome in reversed(rows)]
+        return [
+            entry_of(json.loads(data), self._body(row_id, key, sealed), outcome)
+            for row_id, data, key, sealed, outcome in reversed(rows)
+        ]
+
+    def _body(self, row_id: str, key: str | None, sealed: str | None) -> str | None:
+        """The body; None where it was erased, or the key it was sealed with was destroyed."""
+        if key is None or sealed is None:
+            return None
+        with _no_key_no_send():
+            cipher = self._keys.named(key)
+        with suppress(CryptoError):  # of an earlier key of this user; that it was changed, `verify` finds
+            return cipher.open_text(sealed, "receipt", row_id.encode()) if cipher else None
+        return None
+
+
+@contextmanager
+def _no_key_no_send() -> Iterator[None]:
+    try:
+        yield
+    except CryptoError as error:
+        raise AuditError(f"a receipt cannot be sealed or opened, so nothing is sent: {error}") from None
 
 
 def _new_id() -> str:
@@ -231,34 +226,3 @@ def _new_id() -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _entry(data: dict[str, Any], body: str | None, outcome: str | None) -> Entry:
-    fields = {name: data[name] for name in Receipt.__slots__}
-    if outcome is not None:
-        fields["status"] = json.loads(outcome)["status"]
-    spans = tuple(PrivateSpan(**span) for span in data.get("spans", ()))
-    return Entry(Receipt(**fields), body, data.get("attempt", 1), data.get("reason"), spans)
-
-
-def _check_bodies(rows: Sequence[Row], bodies: dict[str, str]) -> list[str]:
-    """Every body is the one receipted, or its user's bodies were erased after it."""
-    erased: dict[str, int] = {}
-    intents: dict[str, tuple[int, str, str]] = {}
-    for seq, kind, row_id, text, _ in rows:
-        try:
-            data = json.loads(text)
-            if kind == "erased":
-                erased[data["user"]] = seq
-            elif kind == "intent":
-                intents[row_id] = seq, data["user"], data["body_sha256"]
-        except (ValueError, KeyError, TypeError):
-            continue  # a changed row, which the chain reports
-    problems: list[str] = []
-    for row_id, (seq, user, sha256) in intents.items():
-        body = bodies.pop(row_id, None)
-        if body is None and erased.get(user, 0) < seq:
-            problems.append(f"the body of row {seq} is missing")
-        elif body is not None and hashlib.sha256(body.encode()).hexdigest() != sha256:
-            problems.append(f"the body of row {seq} was changed")
-    return [*problems, "there are bodies without a receipt"] if bodies else problems

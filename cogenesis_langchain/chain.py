@@ -159,6 +159,11 @@ class Chain:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if "no such column" in str(error):
+                raise AuditError(
+                    f"receipts at {self.folder} are of an earlier version, with bodies in the clear, so "
+                    "nothing is sent: move the folder, its .head and .key away"
+                ) from None
             cause = getattr(error, "sqlite_errorname", None) or type(error).__name__
             if isinstance(error, OSError) and error.errno:
                 cause = os.strerror(error.errno)

@@ -15,7 +15,7 @@ from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
 from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Policy
-from cogenesis_langchain.vault import Vault
+from cogenesis_langchain.vault import Bounds, Vault
 
 if TYPE_CHECKING:
     from cogenesis_langchain.audit import Audit
@@ -42,7 +42,8 @@ class Engine:
 
     def __init__(self, config: Config, **rooms: Any) -> None:
         self.config = config
-        self.vault = Vault(self.data_dir / "vault", lambda: self.keys)
+        bounds = Bounds(config.store.thread_days, config.store.thread_bytes)
+        self.vault = Vault(self.data_dir / "vault", lambda: self.keys, bounds=bounds)
         self._rooms = dict(rooms)
         self._matchers: dict[str, tuple[tuple[KnownValue, ...], KnownValues | None]] = {}
         self._shares: Engine | None = None

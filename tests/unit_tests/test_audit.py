@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cogenesis_langchain.audit import Audit
+from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.errors import AuditError
 from cogenesis_langchain.types import Outbound, PrivateSpan
 
@@ -105,9 +106,9 @@ def test_hits_and_vetoes_hold_no_value(audit: Audit) -> None:
         ("DELETE FROM rows WHERE seq >= 4", "rows 4 to 5 are missing at the end"),
         ("DELETE FROM rows", "rows 1 to 5 are missing at the end"),
         ("UPDATE rows SET seq = 99 WHERE seq = 6", "rows 6 to 98 are missing"),
-        ("UPDATE bodies SET body = 'other'", "the body of row 1 was changed"),
+        ("UPDATE bodies SET sealed = 'other'", "the body of row 1 was changed"),
         ("DELETE FROM bodies", "the body of row 1 is missing"),
-        ("INSERT INTO bodies VALUES ('x', 'y', 'z')", "there are bodies without a receipt"),
+        ("INSERT INTO bodies VALUES ('x', 'y', 'z', 'w')", "there are bodies without a receipt"),
     ],
 )
 def test_tampering_is_found(audit: Audit, statement: str, problem: str) -> None:
@@ -188,6 +189,69 @@ def test_erase_removes_bodies_and_keeps_the_chain(audit: Audit) -> None:
     assert audit.receipts("ravi")[0].receipt.id == kept.id
     for file in audit._chain.folder.parent.rglob("*"):
         assert not file.is_file() or canary.encode() not in file.read_bytes()
+
+
+def test_bodies_are_sealed(audit: Audit) -> None:
+    """No file holds a body that left, nor the words of it; a key of somebody else opens none."""
+    made = audit.intent(OUT, route="sketch", user="dana")
+    audit.outcome(made.id, "sent")
+    for file in audit._chain.folder.parent.rglob("*"):
+        assert not file.is_file() or b"invitation" not in file.read_bytes(), file.name
+    thief = Audit(audit._chain.folder, keys=Keys(audit._chain.folder / "other"))
+    assert thief.receipts()[0].body is None
+    assert thief.verify().ok, "the chain is checked without any user's key"
+
+
+def test_a_destroyed_key_erases_the_bodies(audit: Audit) -> None:
+    """Bodies are gone with the key, before a row is deleted; the receipt stands and the user can go on."""
+    audit.intent(OUT, route="sketch", user="dana")
+    audit._keys.destroy("dana")
+    assert [entry.body for entry in audit.receipts("dana")] == [None]
+    audit.intent(OUT, route="sketch", user="dana")
+    assert [entry.body for entry in audit.receipts("dana")] == [None, BODY]
+    assert audit.verify().ok
+
+
+def test_a_sealed_body_moved_to_another_receipt_is_not_shown(audit: Audit) -> None:
+    """A body is bound to its receipt: put under another one it neither opens nor verifies."""
+    audit.intent(OUT, route="sketch", user="dana")
+    audit.intent(Outbound("http://x", '{"other": 1}'), route="sketch", user="dana")
+    _edit(audit, "UPDATE bodies SET sealed = (SELECT max(sealed) FROM bodies)")
+    assert None in [entry.body for entry in audit.receipts()]
+    assert not audit.verify().ok
+
+
+def test_without_a_key_nothing_is_sent(audit: Audit) -> None:
+    """Where the body cannot be sealed there is no intent, and so no send."""
+    audit._keys.cipher("dana")
+    (path,) = audit._keys.folder.glob("*.key")
+    path.write_bytes(b"damaged")
+    with pytest.raises(AuditError, match="nothing is sent"):
+        audit.intent(OUT, route="sketch", user="dana")
+    assert audit.receipts() == []
+
+
+def test_bodies_in_the_clear_of_an_earlier_version_are_refused(audit: Audit) -> None:
+    """An old log is not read and not gone on with; the error says what to move away."""
+    _filled(audit, 1)
+    _edit(audit, "DROP TABLE bodies", "CREATE TABLE bodies (id TEXT PRIMARY KEY, user TEXT, body TEXT)")
+    with pytest.raises(AuditError, match="earlier version"):
+        audit.intent(OUT, route="sketch", user="dana")
+    with pytest.raises(AuditError, match="earlier version"):
+        audit.receipts()
+
+
+def test_encryption_can_be_switched_off(tmp_path: Path) -> None:
+    """In the clear the same log works, and neither setting shows what the other one wrote."""
+    clear = Audit(tmp_path / "audit", keys=Keys(None))
+    clear.intent(OUT, route="sketch", user="dana")
+    assert clear.receipts()[0].body == BODY
+    assert BODY.encode() in b"".join(f.read_bytes() for f in (tmp_path / "audit").iterdir())
+    sealed = Audit(tmp_path / "audit")
+    sealed.intent(OUT, route="sketch", user="dana")
+    assert [entry.body for entry in sealed.receipts()] == [None, BODY]
+    assert [entry.body for entry in clear.receipts()] == [BODY, None]
+    assert sealed.verify().ok
 
 
 def test_users_are_not_named_on_disk(audit: Audit) -> None:

@@ -1,0 +1,90 @@
+"""What the log of receipts gives out: entries and the verdict of a check, and how its rows are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cogenesis_langchain.chain import Row
+from cogenesis_langchain.types import PrivateSpan, Receipt
+
+Status = Literal["sent", "failed", "refused", "observed", "unresolved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One receipt with the exact body; `reason` says why a refused one was refused.
+
+    The body is None once it was erased or its key destroyed, and of what was refused.
+    """
+
+    receipt: Receipt
+    body: str | None = field(default=None, repr=False)
+    attempt: int = 1
+    reason: str | None = None
+    spans: tuple[PrivateSpan, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form: the receipt's fields, then the attempt and the body."""
+        extra: dict[str, Any] = {"attempt": self.attempt, "body": self.body}
+        if self.reason:
+            extra |= {"reason": self.reason, "spans": [span.as_dict() for span in self.spans]}
+        return self.receipt.as_dict() | extra
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Whether the log is whole. `head` (count:HMAC) can be noted elsewhere and compared later."""
+
+    rows: int
+    head: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no problem was found."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"ok": self.ok, "rows": self.rows, "head": self.head, "problems": list(self.problems)}
+
+
+def entry_of(data: dict[str, Any], body: str | None, outcome: str | None) -> Entry:
+    """The entry of a row's data, with how it ended as far as that is on record."""
+    fields = {name: data[name] for name in Receipt.__slots__}
+    if outcome is not None:
+        fields["status"] = json.loads(outcome)["status"]
+    spans = tuple(PrivateSpan(**span) for span in data.get("spans", ()))
+    return Entry(Receipt(**fields), body, data.get("attempt", 1), data.get("reason"), spans)
+
+
+def check_bodies(rows: Sequence[Row], bodies: dict[str, str]) -> list[str]:
+    """What is wrong with the sealed bodies (id -> body): each is receipted in the log or erased since."""
+    erased: dict[str, int] = {}
+    intents: dict[str, tuple[int, str, str]] = {}
+    for seq, kind, row_id, text, _ in rows:
+        try:
+            data = json.loads(text)
+            if kind == "erased":
+                erased[data["user"]] = seq
+            elif kind == "intent":
+                intents[row_id] = seq, data["user"], data["sealed_sha256"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a changed row, which the chain reports
+    problems: list[str] = []
+    for row_id, (seq, user, digest) in intents.items():
+        body = bodies.pop(row_id, None)
+        if body is None and erased.get(user, 0) < seq:
+            problems.append(f"the body of row {seq} is missing")
+        elif body is not None and sha256(body) != digest:
+            problems.append(f"the body of row {seq} was changed")
+    return [*problems, "there are bodies without a receipt"] if bodies else problems
+
+
+def sha256(text: str) -> str:
+    """64 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
