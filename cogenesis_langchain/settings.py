@@ -160,6 +160,12 @@ class StoreConfig(Section):
     """Where new keys go: the system's keyring, files, or `auto`: a keyring that encrypts, else files."""
     keys_path: FilePath | None = None
     """Folder of the keys; the subfolder `keys` of `path` where it is left out."""
+    thread_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    """Days after its last use that a thread's texts are kept for the run that resumes it."""
+    thread_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    """The same in bytes for each user; threads used within a day always stay."""
+    state_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Disk for what the local model has read of the users' profiles, of all users together; 0 keeps none."""
 
 
 class VocabularyConfig(Section):

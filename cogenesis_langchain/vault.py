@@ -24,6 +24,8 @@ from cogenesis_langchain.vault_kept import KeptShelf
 if TYPE_CHECKING:
     from cogenesis_langchain.crypto import Keys
 
+__all__ = ["Bounds", "Scope", "Vault", "is_handle"]
+
 Scope = tuple[str, str]
 """(user, thread)."""
 
