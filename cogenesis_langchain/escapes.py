@@ -42,7 +42,7 @@ _ESCAPE = re.compile(
 _BEGINS = re.compile("[&%\\\\<=\u1100-\u11ff\ufe00-\ufe0f\U000e0020-\U000e01ef]")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
-_LIKELY = r"(?=[A-Za-z+/_-]?[a-z+/_-]{0,80}[0-9A-Z=])"
+_LIKELY = r"(?=[A-Za-z0-9+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
 _ENCODED = re.compile(
     r"(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
@@ -54,14 +54,17 @@ _JOINTS = re.compile(r"[/_+-]")
 
 
 def rounds(source: Mapped) -> Iterator[Mapped]:
-    """`source`, then each round of decoding that changes it, at most ROUNDS."""
+    """`source`, then each step of decoding that changes it: escapes, then encodings, at most ROUNDS times."""
     yield source
     for _ in range(ROUNDS):
         escaped = rewrite(source, _ESCAPE, _unescaped) if _BEGINS.search(source.text) else source
+        if escaped is not source:
+            yield escaped
         decoded = rewrite(escaped, _ENCODED, _decoded)
+        if decoded is not escaped:
+            yield decoded  # beside the step before, because a word may look encoded
         if decoded is source:
             return
-        yield decoded
         source = decoded
 
 
@@ -140,9 +143,10 @@ def _base64(token: str) -> str:
     if len(body) < 4 or len(body) % 4 == 1:
         return ""
     try:
-        return _printable(base64.b64decode(body + "=" * (-len(body) % 4), validate=True))
+        text = _printable(base64.b64decode(body + "=" * (-len(body) % 4), validate=True))
     except binascii.Error:
         return ""
+    return text if len(body) > 4 or text.isalpha() else ""
 
 
 def _printable(data: bytes) -> str:

@@ -28,6 +28,7 @@ from cogenesis_langchain.typos import SHORTEST, NearMisses
 SOURCE = "known"
 
 _LONG = 6  # squeezed characters from which a value is found however it is cut into words
+_DIGITS = 8  # digits from which a value is found inside longer numbers, too
 _NEAR = 24  # characters of the text between two values that count as standing together
 _NAMED_TYPES = ADDRESS_TYPES | {"PERSON", "NAME", "ORGANIZATION"}
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -55,6 +56,7 @@ class _Pattern:
     weak: bool
     cased: str
     number: bool
+    digits: int
     near: bool
 
     @property
@@ -142,10 +144,9 @@ class KnownValues:
             where = [i for i, char in enumerate(view.text) if char != " "]
         for last, same in self._automaton.iter(skeleton):
             start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
-            if not _ends_word(view, end):
-                continue
+            ends = _ends_word(view, end)
             for pattern in same:
-                if _begins_word(view, start, pattern.number):
+                if pattern.digits >= _DIGITS or (ends and _begins_word(view, start, pattern.number)):
                     hit = _compared(view, text, start, end, pattern)
                     if hit is not None:
                         yield hit
@@ -215,7 +216,8 @@ def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     own = value.value.strip()
     named = value.type.upper() in _NAMED_TYPES and any(c.isupper() for c in own)
     near = not weak and value.origin != "phrase" and squeezed.isalpha() and len(squeezed) >= SHORTEST
-    return _Pattern(value.type, words, squeezed, weak, own if named else "", bool(national(own)), near)
+    digits = sum(char.isdigit() for char in squeezed)
+    return _Pattern(value.type, words, squeezed, weak, own if named else "", bool(national(own)), digits, near)
 
 
 def _cut(kinds: str, at: int) -> bool:
@@ -253,6 +255,7 @@ def _compared(view: Canonical, text: str, start: int, end: int, pattern: _Patter
     weak = pattern.weak
     span = view.span(start, end)
     joined = len(words) == 1 or words == pattern.words or 3 <= len(words) == len(found)
+    joined = joined or bool(_UNSPACED.match(found))
     if not joined:
         if len(found) < _LONG and _APART.search(text, *span):
             return None
@@ -265,17 +268,17 @@ def _written_for(found: str, own: str) -> bool:
     """Whether `found`, equal in its skeleton, is `own` with digits for letters, or o and l for digits."""
     if len(own) < 3:
         return False
-    same = 0
+    same = guessed = 0
     for char, letter in zip(found, own, strict=True):
         if char == letter:
             same += 1
-        elif char.isdigit() and letter.isdigit():
-            return False
-        elif not (char.isdigit() or letter.isdigit()) and len(own) < 5:
+        elif letter.isdigit():
+            guessed += 1
+            if char.isdigit():
+                return False
+        elif not char.isdigit() and len(own) < 5:
             return False  # i for l
-    if any(c.isdigit() for c in own):
-        return 2 * same >= len(own)
-    return same > 0 or len(own) > 3
+    return (same > 0 or len(own) > 3) and 2 * guessed <= sum(char.isdigit() for char in own)
 
 
 def _in_context(text: str, weak: Sequence[_Hit], strong: Sequence[_Hit]) -> list[_Hit]:

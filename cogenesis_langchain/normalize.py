@@ -27,8 +27,10 @@ _ASCII = "".join(map(chr, range(128)))
 _ASCII_FOLDED = str.maketrans(_ASCII, "".join(FOLDED[char] for char in _ASCII))
 _ASCII_KINDS = str.maketrans(_ASCII, "".join(KINDS[char] for char in _ASCII))
 _CAMEL = re.compile("a(?=A)")
-# A sign is a letter only inside a word, or where @, $ and euro begin one or $ ends one.
-_SIGNS = re.compile(r"(?<=\w)[^\w\s.,;:'\"()/\\_-](?=\w)|(?<!\w)[@$€£](?=[^\W\d])|(?<=[^\W\d])\$")
+# A sign is read as a letter inside a word, where a word may begin with it, or (@, $, euro) end.
+_SIGNS = re.compile(
+    r"(?<=\w)[^\w\s.,;:'\"()/\\_-]{1,9}(?=\w)|(?<![@$€£!|+])[@$€£!|+]{1,9}(?=\w)|(?<=\w)[@$€]{1,9}"
+)
 _WORD = re.compile(r"[^\W_]+")
 _ACCENTED = re.compile("[^\\W_][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 _SPACED = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .·_-])[^\W\d_])(?:\1[^\W\d_])+(?![^\W_])")
@@ -89,7 +91,8 @@ def readable(text: str) -> Mapped:
 def _look_alikes(form: Mapped) -> Mapped:
     if not form.text.isascii():
         form = respell(form, LOOK_ALIKES)
-    return rewrite(form, _SIGNS, lambda sign: look_alike(sign[0]) or sign[0])
+    text = _SIGNS.sub(lambda signs: "".join(look_alike(sign) or sign for sign in signs[0]), form.text)
+    return form if text == form.text else Mapped(text, form.starts, form.ends)
 
 
 def _composed(cluster: re.Match[str]) -> str:

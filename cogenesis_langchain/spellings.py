@@ -27,8 +27,8 @@ _MAIL = re.compile(r"([^\s@<>]+)@([^\s@<>]+\.[^\s@<>]+)")
 _ROLES = "info office mail contact admin support hello team sales service noreply webmaster post kontakt"
 _MAILBOXES = frozenset(_ROLES.split())
 _SHARED = """
-gmail googlemail outlook hotmail live msn yahoo ymail icloud me mac aol proton protonmail pm gmx web mail posteo
-fastmail zoho yandex t-online freenet orange free laposte comcast verizon qq 163 126 naver
+gmail googlemail outlook hotmail live msn yahoo ymail icloud me mac aol proton protonmail pm gmx web mail
+posteo fastmail zoho yandex t-online freenet orange free laposte comcast verizon qq 163 126 naver
 example test invalid localhost
 """  # the last line: the names that RFC 2606 keeps for examples
 _PROVIDERS = frozenset(_SHARED.split())
@@ -103,6 +103,7 @@ def _notations(value: str) -> Iterator[str]:
         for form in (value, value.lower(), value.upper()):
             yield "".join(map(LOOK_ALIKES.__getitem__, form))
     if mail := _MAIL.fullmatch(value.strip()):
+        yield f"{mail[1]}a{mail[2]}"  # where @ is read as the letter it is often written for
         domain = mail[2].replace(".", " dot ")
         yield f"{mail[1]} at {mail[2]}"
         yield f"{mail[1]} at {domain}"

@@ -29,7 +29,8 @@ class NearMisses:
             seeds.setdefault(word[half:], set()).add((False, len(word)))
             for form in (word, *_shortened(word)):
                 self._neighbours.setdefault(form, word)
-        self._automaton: Any = ahocorasick.Automaton() if seeds else None
+        self._empty = not seeds
+        self._automaton: Any = ahocorasick.Automaton()
         for seed, places in seeds.items():
             self._automaton.add_word(seed, (len(seed), tuple(places)))
         if seeds:
@@ -37,7 +38,7 @@ class NearMisses:
 
     def find(self, text: str, fits: Callable[[int, int], bool]) -> Iterator[tuple[int, int, str]]:
         """(start, end, word) of each stretch of `text` that fits and is nearly, but not exactly, `word`."""
-        if self._automaton is None:
+        if self._empty:
             return
         for last, (size, places) in self._automaton.iter(text):
             for leads, length in places:
