@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -219,6 +220,22 @@ class Engine:
 
         yield from profile_values(item)
         yield from self.detector.extract_values(item)
+
+    def purge(self, user: str) -> dict[str, Any]:
+        """Destroy the user's key, then delete what it sealed: context, threads, bodies of receipts.
+
+        Each of these goes even where another one fails. Gives counts, as `PurgeReport` and with `threads`
+        and `bodies`; raises what failed. A store of the caller's own is purged if it has a `purge`.
+        """
+        told: dict[str, Any] = {}
+        with contextlib.ExitStack() as rest:  # done last to first, whatever the others raise
+            rest.callback(lambda: told.update(bodies=self.audit.erase(user)))
+            rest.callback(lambda: told.update(threads=self.vault.purge(user)))
+            rest.callback(self.keys.destroy, user)
+            rest.callback(self._matchers.pop, user, None)
+            if purge := getattr(self.store, "purge", None):
+                told |= asdict(purge(user))
+        return told
 
     def stop(self) -> None:
         """Ends every text that is being written, within a token. For signal handlers and shutdowns."""

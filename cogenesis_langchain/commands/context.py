@@ -164,20 +164,23 @@ def purge(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete everything of a user from the disk, receipts' bodies too, and check that it is gone."""
+    """Destroy the key of a user, delete all they left on the disk, and check that it is gone."""
     engine = load_engine(config)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise InputError("purge asks before it deletes; confirm with --yes")
-        typer.confirm("Delete all context, known values and kept bodies of this user?", abort=True, err=True)
-    report = engine.store.purge(user)
-    bodies = engine.audit.erase(user)
+        typer.confirm("Delete all context, threads and kept bodies of this user?", abort=True, err=True)
+    told = engine.purge(user)
     if as_json:
-        print_json({"user": user} | asdict(report) | {"bodies": bodies})
+        print_json({"user": user} | told)
         return
-    out.print(f"{report.items} items, {report.values} known values and {bodies} kept bodies deleted")
-    if report.checked:
-        out.print(f"{report.searched} files searched: none holds a text of this user", style="dim")
+    out.print(f"{told['items']} items, {told['values']} known values, {told['bodies']} kept bodies deleted")
+    if told["threads"]:
+        out.print("kept threads deleted")
+    if told["key"]:
+        out.print("key destroyed: copies of what it sealed cannot be read any more", style="dim")
+    if told["checked"]:
+        out.print(f"{told['searched']} files searched: none holds a text of this user", style="dim")
     else:
         out.print("the server's own files could not be searched: run `chroma vacuum` there", style="yellow")
 

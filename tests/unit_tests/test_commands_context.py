@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cogenesis_langchain.commands import context
-from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.errors import AuditError, InputError
 from cogenesis_langchain.ingest import profile_values
 from cogenesis_langchain.store import ContextStore
 from cogenesis_langchain.testing import FakeEmbedder
@@ -32,7 +33,9 @@ class Audit:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An engine with a real store and no models."""
     store = ContextStore(tmp_path / "data", FakeEmbedder())
-    engine = SimpleNamespace(store=store, values_of=profile_values, audit=Audit())
+    config = load({"version": 1, "store": {"path": str(tmp_path / "data")}})
+    engine = Engine(config, store=store, audit=Audit())
+    monkeypatch.setattr(engine, "values_of", profile_values)
     monkeypatch.setattr(context, "load_engine", lambda config: engine)
     return engine
 
@@ -125,6 +128,7 @@ def test_purge_asks_and_erases_bodies_too(engine: Any) -> None:
         "searched": 3,
         "checked": True,
         "key": True,
+        "threads": False,
         "bodies": 1,
     }
     assert engine.audit.erased == ["ada"]
@@ -132,6 +136,20 @@ def test_purge_asks_and_erases_bodies_too(engine: Any) -> None:
     assert document("list")["items"] == []
     assert "nothing stored" in run("list").stdout
     assert "no known values" in run("values").stdout
+
+
+def test_purge_goes_on_where_a_part_fails(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that cannot be written is reported, and the key and the context are gone all the same."""
+
+    def broken(user: str) -> int:
+        raise AuditError("disk")
+
+    run("add", "-", data=PROFILE)
+    monkeypatch.setattr(engine.audit, "erase", broken)
+    with pytest.raises(AuditError):
+        run("purge", "--yes")
+    assert engine.keys.find("ada") is None
+    assert not engine.store.has("ada")
 
 
 @pytest.mark.parametrize(
