@@ -39,7 +39,7 @@ _LETTER_OF = {type_: letter for letter, types in _LETTERS.items() for type_ in t
 _TYPE_OF = {letter: types.partition(" ")[0] for letter, types in _LETTERS.items()}
 _OTHER, _HIDDEN = "X", "HIDDEN"
 
-_SHORTEST_AGAIN = 3
+_SHORTEST_AGAIN = 3  # in bytes: two Latin letters stand in every text, one Chinese character may be a name
 _GENITIVE = re.compile(r"(?<=\w)['’][sS]?\Z")
 
 
@@ -127,18 +127,18 @@ class Again:
     """Finds private values again: found private once is private everywhere in the thread.
 
     A value is found in any spelling that the canonical form undoes, and by its parts where it is a name or an
-    address (see `known`); spelt exactly as before it is found as a whole word, however common it is.
-    `values` are (value, type) pairs. Immutable.
+    address (see `known`); spelt exactly as before it is found as a whole word, however common it is. One or
+    two Latin letters are not looked for. `values` are (value, type) pairs. Immutable.
     """
 
     def __init__(self, values: Iterable[tuple[str, str]]) -> None:
-        self._values = tuple(values)
+        self._values = tuple((v, type) for v, type in values if len(v.encode()) >= _SHORTEST_AGAIN)
         self._known = KnownValues(KnownValue(value, type, "entity") for value, type in self._values)
 
     def find(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, type) of each occurrence; they may overlap."""
         found = [(span.start, span.end, span.type) for span in self._known.find(text)]
-        exact = [v for v, _ in self._values if len(v) >= _SHORTEST_AGAIN and v in text]
+        exact = [v for v, _ in self._values if v in text]
         if exact:
             words = "|".join(_as_whole_word(v) for v in sorted(exact, key=len, reverse=True))
             found += [(m.start(), m.end(), _HIDDEN) for m in re.finditer(words, text)]
