@@ -26,7 +26,7 @@ USER = "dana"
 INSTRUCTION = "Please write an invitation to my birthday party on Saturday at our house."
 
 
-def policy(base_url: str, store: Path, **changes: Any) -> dict[str, Any]:
+def policy(base_url: str, store: Path, /, **changes: Any) -> dict[str, Any]:
     """A policy with one rule that sketches everything; `changes` replace its sections."""
     data: dict[str, Any] = {
         "version": 1,

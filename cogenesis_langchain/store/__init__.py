@@ -1,7 +1,9 @@
 """The private context of each user: items in Chroma, known values beside them, all of it local.
 
-Reading needs no lock and works from several processes at once; writers take turns. What is kept on disk
-is readable by its owner only and not encrypted yet; what a purge cannot reach is told by `residue`.
+Reading needs no lock and works from several processes at once; writers take turns. Texts, titles, values,
+their types and users' names are sealed under each user's key (see `crypto`). In the clear stay: the vectors,
+from which much of a text can be guessed; each item's type, time, order and size; how many items and values a
+user has; and a hash of the user's id, which can be guessed. What a purge cannot reach is told by `residue`.
 """
 
 from cogenesis_langchain.store.context import ContextStore
