@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.known import KnownValues
     from cogenesis_langchain.store import ContextSource
     from cogenesis_langchain.writer import Writer
+    from cogenesis_langchain.writer_states import KeptStates
 
 T = TypeVar("T")
 
@@ -95,6 +96,16 @@ class Engine:
         store = self.config.store
         folder = (store.keys_path or self.data_dir / "keys") if store.encrypt else None
         return self._room("keys", lambda: Keys(folder, backend=store.keys))
+
+    @property
+    def states(self) -> KeptStates:
+        """What the local model has read of the users' profiles, on disk."""
+        from cogenesis_langchain.writer_states import KeptStates
+
+        size = self.config.store.state_bytes
+        return self._room(
+            "states", lambda: KeptStates(self.data_dir / "state", lambda: self.keys, max_bytes=size)
+        )
 
     @property
     def embedder(self) -> Embedder:
@@ -182,22 +193,15 @@ class Engine:
         if local.provider == "openai_compatible":
             key = local.api_key.get_secret_value() if local.api_key else None
             return RemoteWriter(str(local.base_url), local.model, api_key=key)
+        options: dict[str, Any] = {"n_ctx": local.n_ctx, "n_threads": local.n_threads, "states": self.states}
         if local.path is not None:
             path = Path(local.path).expanduser()
             models.check_gguf(path, local.sha256)
-            return LlamaCppWriter(
-                path,
-                models.template(local.chat_template or "chatml"),
-                n_ctx=local.n_ctx,
-                n_threads=local.n_threads,
-            )
+            chosen = models.template(local.chat_template or "chatml")
+            return LlamaCppWriter(path, chosen, sha256=local.sha256, **options)
         entry = models.entry(local.model)
-        return LlamaCppWriter(
-            models.locate(local.model),
-            models.template(local.chat_template or entry.chat_template or "chatml"),
-            n_ctx=local.n_ctx,
-            n_threads=local.n_threads,
-        )
+        chosen = models.template(local.chat_template or entry.chat_template or "chatml")
+        return LlamaCppWriter(models.locate(local.model), chosen, sha256=entry.files[0].sha256, **options)
 
     def known(self, user: str, extra: Iterable[KnownValue] = ()) -> KnownValues:
         """The matcher of one user's known values and the policy's own, with `extra` for one request."""

@@ -1,9 +1,10 @@
 """The local model: what a writer can do, and the one that runs in this process.
 
 What is covered: one model, one state, one stream at a time; the state after reading a user's context is kept
-in memory per scope and never serves another scope; content is tokenised as plain text inside vetted chat
-templates, never the template inside a GGUF; no log, error or repr carries text.
-What is not: states on disk, several streams at once (a server behind `RemoteWriter` does that).
+in memory per scope, what was read of the profile also sealed on disk, and neither ever serves another scope;
+content is tokenised as plain text inside vetted chat templates, never the template inside a GGUF; no log,
+error or repr carries text.
+What is not: several streams at once (a server behind `RemoteWriter` does that).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from cogenesis_langchain.chat_templates import ChatTemplate
 from cogenesis_langchain.errors import WriterError
-from cogenesis_langchain.writer_llama import CHUNK, Llama, default_threads
+from cogenesis_langchain.writer_live import LiveState, Tokens, tokens_of
+from cogenesis_langchain.writer_llama import Llama, default_threads
 from cogenesis_langchain.writer_parts import (
     Cancel,
     Choices,
@@ -27,57 +29,13 @@ from cogenesis_langchain.writer_parts import (
     common_prefix,
     is_set,
 )
+from cogenesis_langchain.writer_protocol import Writer
 from cogenesis_langchain.writer_remote import RemoteWriter
 
+if TYPE_CHECKING:
+    from cogenesis_langchain.writer_states import KeptStates
+
 __all__ = ["LlamaCppWriter", "Prompt", "RemoteWriter", "Turn", "Writer"]
-
-
-@runtime_checkable
-class Writer(Protocol):
-    """A model on this machine or on a trusted endpoint. It may read Secret text; callers reveal it."""
-
-    name: str
-
-    def load(self) -> None:
-        """Loads the model now instead of at first use."""
-        ...
-
-    def warm(self, prompt: Prompt, *, scope: str, cancel: Cancel | None = None) -> None:
-        """Reads everything before the last part and keeps the state under `scope`; steps aside for others."""
-        ...
-
-    def write(
-        self,
-        prompt: Prompt,
-        *,
-        scope: str,
-        max_tokens: int = 700,
-        temperature: float = 0.7,
-        seed: int | None = None,
-        cancel: Cancel | None = None,
-    ) -> Iterator[str]:
-        """Pieces of text as they are written; closing the iterator frees the model for the next caller."""
-        ...
-
-    def choose(self, prompt: Prompt, options: Sequence[str], *, scope: str = "") -> str:
-        """The option that the model finds likeliest; a function of prompt and options alone in scope ""."""
-        ...
-
-    def count(self, text: str) -> int:
-        """Tokens of a text."""
-        ...
-
-    def clip(self, text: str, max_tokens: int) -> str:
-        """The longest beginning of a text that has at most `max_tokens` tokens."""
-        ...
-
-    def forget(self, scope: str) -> None:
-        """Drops what was kept under a scope."""
-        ...
-
-    def close(self) -> None:
-        """Frees the model."""
-        ...
 
 
 class LlamaCppWriter:
@@ -89,6 +47,8 @@ class LlamaCppWriter:
         n_ctx: tokens of prompt and answer together; the model's own limit caps it.
         n_threads: None counts the processors this process may use.
         snapshot_bytes: memory for kept states. A token takes 28 KiB with the 1.5B model.
+        states: states on disk; None keeps none there.
+        sha256: of the model file, which states on disk belong to; without it, its size and time tell it.
 
     Raises (at first use): ModelMissingError, ModelCorruptError, WriterError (no memory for the context).
     """
@@ -101,6 +61,8 @@ class LlamaCppWriter:
         n_ctx: int = 4096,
         n_threads: int | None = None,
         snapshot_bytes: int = 512 << 20,
+        states: KeptStates | None = None,
+        sha256: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.stem
@@ -110,10 +72,11 @@ class LlamaCppWriter:
         self._loading = threading.Lock()
         self._turnstile = Turnstile()
         self._snapshots = Snapshots(snapshot_bytes)
+        self._states = states
+        self._sha256 = sha256
         self._engine: Llama | None = None
+        self._live = LiveState(self._snapshots)
         self._closed = False
-        self._scope = ""  # whose tokens are in the live state, and which
-        self._live: list[int] = []
 
     def __repr__(self) -> str:
         return f"LlamaCppWriter({self.name!r}, n_ctx={self._n_ctx})"
@@ -137,7 +100,16 @@ class LlamaCppWriter:
             self._check_open()
             if self._engine is None:
                 self._engine = Llama(self.path, self._n_ctx, self._n_threads)
+                self._live = LiveState(self._snapshots, self._states, self._layout(self._engine))
             return self._engine
+
+    def _layout(self, llama: Llama) -> str:
+        """What a state on disk depends on besides its tokens."""
+        model = self._sha256
+        if model is None and self._states is not None:
+            file = self.path.stat()
+            model = f"{self.path.name} {file.st_size} {file.st_mtime_ns}"
+        return f"{model} {self._template.name} {llama.layout}"
 
     def _check_open(self) -> None:
         if self._closed:
@@ -150,16 +122,17 @@ class LlamaCppWriter:
         the background: between two chunks it steps aside for `write` and `choose` and goes on after them.
         """
         llama = self._llama()
-        stable, rest = self._tokens(llama, prompt)
-        self._check_length(llama, len(stable) + len(rest))
+        tokens = self._tokens(llama, prompt)
         while True:
             with self._turnstile.background(cancel) as entered:
                 if not entered:
                     return
-                done = self._read(llama, scope, stable, lambda: self._turnstile.wanted or is_set(cancel))
+                self._check_open()
+                done = self._live.read(llama, scope, tokens, lambda: self._turnstile.wanted or is_set(cancel))
                 if done or not is_set(cancel):
-                    self._keep(llama, scope)
+                    self._live.keep(llama, scope)
                 if done:
+                    self._live.keep_frame(llama)
                     return
 
     def write(
@@ -185,12 +158,11 @@ class LlamaCppWriter:
             WriterError: the prompt leaves no room in `n_ctx`; the message names both numbers.
         """
         llama = self._llama()
-        stable, rest = self._tokens(llama, prompt)
-        self._check_length(llama, len(stable) + len(rest))
+        tokens = self._tokens(llama, prompt)
         with self._turnstile.foreground(cancel) as entered:
-            if not entered or not self._read_both(llama, scope, stable, rest, cancel):
+            if not entered or not self._read(llama, scope, tokens, cancel):
                 return
-            room = min(max_tokens, llama.n_ctx - len(self._live))
+            room = min(max_tokens, llama.n_ctx - len(self._live.tokens))
             with llama.sampler(temperature, seed) as sample:
                 yield from self._stream(llama, sample, room, cancel)
 
@@ -208,7 +180,7 @@ class LlamaCppWriter:
             if out.stopped:
                 return
             if left > 1:
-                self._feed(llama, [token])
+                self._live.feed(llama, [token])
         if text := out.close():
             yield text
 
@@ -228,17 +200,15 @@ class LlamaCppWriter:
         choices = Choices({option: llama.tokens(option) for option in options})
         if (only := choices.chosen) is not None:
             return only
-        stable, rest = self._tokens(llama, prompt)
-        longest = max(len(llama.tokens(option)) for option in options)
-        self._check_length(llama, len(stable) + len(rest) + longest)
+        tokens = self._tokens(llama, prompt, room=max(len(llama.tokens(option)) for option in options))
         stops = [ids[0] for stop in self._template.stop if len(ids := llama.tokens(stop, special=True)) == 1]
         with self._turnstile.foreground():
-            self._read_both(llama, scope, stable, rest, None)
+            self._read(llama, scope, tokens)
             while (chosen := choices.chosen) is None:
                 token = llama.likeliest(choices.allowed(), stops)
                 choices.take(token)
                 if token != Choices.END and choices.chosen is None:
-                    self._feed(llama, [token])
+                    self._live.feed(llama, [token])
         return chosen
 
     def count(self, text: str) -> int:
@@ -260,12 +230,13 @@ class LlamaCppWriter:
         return text
 
     def forget(self, scope: str) -> None:
-        """Drops every state of a scope, the live one included, and overwrites the bytes."""
+        """Drops every state of a scope, live, in memory (overwritten) and on disk."""
         with self._turnstile.foreground():
             self._snapshots.forget(scope)
-            if self._engine is not None and self._scope == scope:
-                self._engine.clear(overwrite=True)
-                self._live = []
+            if self._states is not None:
+                self._states.forget(scope)
+            if self._engine is not None and self._live.scope == scope:
+                self._live.clear(self._engine, overwrite=True)
 
     def close(self) -> None:
         """Frees the model once the stream in progress has ended. Calls that wait or come later raise."""
@@ -288,114 +259,25 @@ class LlamaCppWriter:
         The first item comes when the prompt is read, then one per token.
         """
         llama = self._llama()
-        stable, rest = self._tokens(llama, prompt)
-        self._check_length(llama, len(stable) + len(rest) + n_tokens)
+        tokens = self._tokens(llama, prompt, room=n_tokens)
         with self._turnstile.foreground(), llama.sampler(0.0, None, penalty=1.0) as sample:
-            self._read_both(llama, "", stable, rest, None)
+            self._read(llama, "", tokens)
             yield
             for _ in range(n_tokens):
                 llama.decode([sample()])
                 yield
-            self._live = []  # these tokens were not written down: the next caller starts clean
+            self._live.tokens = []  # these tokens were not written down: the next caller starts clean
 
-    # --- The live state: `_live` are the tokens it holds, `_scope` whose they are ------------------------
-
-    def _tokens(self, llama: Llama, prompt: Prompt) -> tuple[list[int], list[int]]:
-        """Tokens before the last part, and the rest up to where the answer begins."""
-        out = llama.tokens(self._template.bos, special=True)
-        control, previous = "", None
-        stable = 0
-        for turn in prompt:
-            control += self._template.opening(turn.role, previous)
-            for part in turn.parts:
-                out += llama.tokens(control, special=True)
-                control, stable = "", len(out)
-                out += llama.tokens(part)
-            control += self._template.closing(turn.role)
-            previous = turn.role
-        control += self._template.opening("assistant", previous)
-        out += llama.tokens(control, special=True)
-        return out[:stable], out[stable:]
-
-    def _check_length(self, llama: Llama, n_tokens: int) -> None:
-        if n_tokens >= llama.n_ctx:
+    def _tokens(self, llama: Llama, prompt: Prompt, *, room: int = 0) -> Tokens:
+        tokens = tokens_of(llama, self._template, prompt)
+        if len(tokens) + room >= llama.n_ctx:
             raise WriterError(
-                f"the prompt has {n_tokens} tokens and n_ctx is {llama.n_ctx}; "
+                f"the prompt has {len(tokens) + room} tokens and n_ctx is {llama.n_ctx}; "
                 "shorten the request or its context, or raise models.local.n_ctx"
             )
+        return tokens
 
-    def _read_both(
-        self, llama: Llama, scope: str, stable: list[int], rest: list[int], cancel: Cancel | None
-    ) -> bool:
-        """Reads the prompt; keeps the state before the last part. False where cancelled on the way.
-
-        In scope "" reading is split there whether that state was kept or not, so the numbers are the same.
-        """
-        whole = stable + rest
-        self._check_live(llama)
-        if not scope or self._shared(scope, whole) < len(stable):
-            if not self._read(llama, scope, stable, lambda: is_set(cancel)):
-                return False
-            self._keep(llama, scope)
-        # The last part is read again even where it is known: its logits are needed, and a batch of another
-        # size rounds differently, so the same request with the same seed would not give the same text.
-        self._trim(llama, min(common_prefix(self._live, whole), len(stable), len(whole) - 1))
-        return self._advance(llama, whole, lambda: is_set(cancel))
-
-    def _read(self, llama: Llama, scope: str, tokens: list[int], stop: Callable[[], bool]) -> bool:
-        """Brings the live state to exactly `tokens`. False where `stop` said so between two chunks."""
-        self._check_live(llama)
-        shared = self._shared(scope, tokens)
-        kept, state = self._snapshots.best(scope, tokens, exact=not scope)
-        if state is not None and kept > shared:
-            llama.restore(state)
-            self._scope, self._live = scope, list(tokens[:kept])
-            self._trim(llama, kept)
-        elif shared:
-            self._trim(llama, shared)
-        else:
-            llama.clear()
-            self._scope, self._live = scope, []
-        return self._advance(llama, tokens, stop)
-
-    def _advance(self, llama: Llama, tokens: list[int], stop: Callable[[], bool]) -> bool:
-        """Reads on from the live state, which is a prefix of `tokens`."""
-        for at in range(len(self._live), len(tokens), CHUNK):
-            if stop():
-                return False
-            self._feed(llama, tokens[at : at + CHUNK])
-        return True
-
-    def _check_live(self, llama: Llama) -> None:
-        """Starts anew after an interrupt between decoding tokens and writing them down.
-
-        Asked at each turn, so that who waited while the model was freed does not touch it: WriterError.
-        """
+    def _read(self, llama: Llama, scope: str, tokens: Tokens, cancel: Cancel | None = None) -> bool:
+        # Asked with the turn, so that who waited while the model was freed does not touch it.
         self._check_open()
-        if llama.length() != len(self._live):
-            llama.clear()
-            self._live = []
-
-    def _shared(self, scope: str, tokens: list[int]) -> int:
-        """How much of `tokens` the live state holds already. Nothing in scope "": only exact states serve."""
-        return common_prefix(self._live, tokens) if scope and scope == self._scope else 0
-
-    def _trim(self, llama: Llama, n_tokens: int) -> None:
-        """Shortens the live state; models that cannot forget their last tokens start anew."""
-        if llama.length() <= n_tokens:
-            return
-        if llama.trim(n_tokens):
-            del self._live[n_tokens:]
-        else:
-            llama.clear()
-            self._live = []
-
-    def _feed(self, llama: Llama, tokens: list[int]) -> None:
-        llama.decode(tokens)
-        self._live += tokens
-
-    def _keep(self, llama: Llama, scope: str) -> None:
-        """Keeps the live state, unless one that begins like it is kept already."""
-        kept, _ = self._snapshots.best(scope, self._live, exact=not scope)
-        if self._live and kept < len(self._live):
-            self._snapshots.put(scope, self._live, llama.state())
+        return self._live.read_both(llama, scope, tokens, cancel)

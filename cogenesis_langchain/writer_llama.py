@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class Llama:
         params.n_batch = params.n_ubatch = CHUNK
         params.n_threads = params.n_threads_batch = n_threads
         params.swa_full = True  # sliding-window models keep what a trimmed state needs
-        if not lib.llama_supports_gpu_offload():
+        self._on_gpu = bool(lib.llama_supports_gpu_offload())
+        if not self._on_gpu:
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # reads more slowly on a CPU
         self._ctx = lib.llama_init_from_model(model, params)
         if not self._ctx:
@@ -53,6 +55,12 @@ class Llama:
         """Frees context and model. Later questions to the vocabulary raise WriterError."""
         with self._vocab_lock:
             self._free()
+
+    @property
+    def layout(self) -> str:
+        """What the form of a copied state depends on, besides the model."""
+        build = version("llama-cpp-python")
+        return f"llama-cpp-python {build}, n_ctx {self.n_ctx}, {'gpu' if self._on_gpu else 'cpu'}"
 
     # Vocabulary: may be asked while another thread streams.
 

@@ -32,6 +32,7 @@ class FakeLlama:
 
     def __init__(self, path: Path, n_ctx: int, n_threads: int) -> None:
         self.n_ctx, self.state_now, self.read = n_ctx, [], []
+        self.layout = f"fake {n_ctx}"
         self.can_trim = True
         self.on_decode: Callable[[], None] = lambda: None
         self.said: list[str] = []
@@ -196,9 +197,9 @@ def test_an_overlong_prompt_names_both_numbers(writer: LlamaCppWriter) -> None:
 
 def test_the_answer_never_outgrows_the_room(writer: LlamaCppWriter) -> None:
     """With two tokens of room, two tokens are written."""
-    room = 1000 - len(writer._tokens(llama(writer), prompt("x", ""))[1]) - len("frame") - 60
+    room = 1000 - len(writer._tokens(llama(writer), prompt("x", "")).rest) - len("frame") - 60
     fits = prompt("x", "c" * room)
-    used = sum(map(len, writer._tokens(llama(writer), fits)))
+    used = len(writer._tokens(llama(writer), fits))
     fits = prompt("x", "c" * (room + 998 - used))
     assert "".join(writer.write(fits, scope="ada")) == "ok"
 
@@ -249,7 +250,7 @@ def test_cancel_ends_reading_and_writing(writer: LlamaCppWriter) -> None:
     assert len(fake.read) == CHUNK
     fake.on_decode = lambda: None
     assert list(writer.write(prompt("x"), scope="ada", cancel=cancel)) == []
-    whole = sum(map(len, writer._tokens(fake, prompt("x"))))
+    whole = len(writer._tokens(fake, prompt("x")))
     assert cost(writer, prompt("x"), scope="ada") == whole - CHUNK + len("ok.")
 
 
