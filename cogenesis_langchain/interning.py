@@ -66,6 +66,8 @@ Part = str | dict[str, Any] | list[Any]
 """One part of a message: text, or JSON whose leaves are read and replaced one by one."""
 
 SOURCES = frozenset({"mail", "document", "tool"})
+# Blocks that are never sent: a call stands in `tool_calls` too, a model's thoughts are its own.
+_SILENT = frozenset({"tool_use", "tool_call", "function_call", "thinking", "reasoning"})
 
 
 def by_others(message: BaseMessage) -> bool:
@@ -90,13 +92,17 @@ def parts_of(message: BaseMessage) -> list[Part]:
     if isinstance(message.content, str):
         text = message.content
     else:
-        blocks = [b if isinstance(b, str) else b.get("text") for b in message.content]
+        blocks = [b if isinstance(b, str) else b.get("text") for b in message.content if not _is_silent(b)]
         if any(block is None for block in blocks):
             raise InputError("only text can be routed yet: a message holds an image, a file or another block")
         text = "\n".join(map(str, blocks))
     result = json_of(text) if by_others(message) else None
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     return [text if result is None else result, *(call["args"] for call in calls)]
+
+
+def _is_silent(block: Any) -> bool:
+    return isinstance(block, Mapping) and block.get("type") in _SILENT
 
 
 def rows_of(message: BaseMessage) -> Iterator[tuple[str, str]]:

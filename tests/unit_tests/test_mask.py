@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -15,7 +17,7 @@ from cogenesis_langchain.errors import VaultError
 from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.interning import text_of
 from cogenesis_langchain.masking import masked
-from cogenesis_langchain.placeholders import Table
+from cogenesis_langchain.placeholders import Table, restore_json
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, RecordingCloud, Reply, leaked
@@ -167,6 +169,38 @@ def test_a_number_that_is_private_becomes_a_placeholder(
     ask(masks(make_engine, detector=detector), tool_turn("done", {"phone": 2125550142, "n": 12}))
     (call,) = sent(cloud)[1]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"phone": "[[T1]]", "n": 12}
+
+
+TEXTS = st.one_of(
+    st.sampled_from([NORA, "NORA LINDQVIST's", "[[P1]]", '"}', "mail of noraLindqvist"]), st.text()
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(TEXTS, JSON, max_size=4), JSON.filter(lambda value: isinstance(value, dict | list)))
+def test_arguments_and_results_of_tools_come_back_exactly(args: dict[str, Any], result: Any) -> None:
+    """Whatever JSON it is: it stays JSON of the same shape without the value, and restores to itself."""
+    table = Table()
+    table.placeholder(NORA, "PERSON")
+    call = {"name": "f", "args": args, "id": "1"}
+    answer = ToolMessage(json.dumps(result), tool_call_id="1")
+    span = PrivateSpan("PERSON", 0, len(NORA), 1.0, "spacy", 2)
+    asked, answered, _ = masked(
+        [
+            AIMessage("", tool_calls=[call]),
+            answer,
+            HumanMessage(NORA, additional_kwargs={"source": "mail"}),
+        ],
+        [span],
+        table,
+    )
+    for text, given_ in ((asked.tool_calls[0].arguments.text, args), (answered.parts[0].text, result)):
+        assert "indqvist" not in text.lower()
+        assert restore_json(json.loads(text), table) == given_
 
 
 @pytest.mark.parametrize(
@@ -322,6 +356,10 @@ def test_text_of_a_message_reads_json_as_lines() -> None:
     assert text_of(ToolMessage('["Zo\\u00eb", {"a": "b"}]', tool_call_id="1")) == "Zoë\na: b"
     assert text_of(ToolMessage("[not json", tool_call_id="1")) == "[not json"
     assert text_of(HumanMessage('{"my": "own"}')) == '{"my": "own"}'
+    thought = [{"type": "thinking", "thinking": NORA}, {"type": "text", "text": "Well:"}]
+    uses = [{"type": "tool_use", "id": "1", "name": "f", "input": call["args"]}]
+    blocks: list[Any] = thought + uses
+    assert text_of(AIMessage(blocks, tool_calls=[call])) == f"Well:\nto: name: {NORA}\nn: 1"
     deep = "[" * 500 + "]" * 500
     assert text_of(ToolMessage(deep, tool_call_id="1")) == deep
 
