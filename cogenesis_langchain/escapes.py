@@ -20,26 +20,22 @@ from cogenesis_langchain.mapped import Mapped, rewrite
 ROUNDS = 3
 """How often text may have been escaped on top of itself."""
 
+# Every pattern begins with a class of characters, which `re` looks for fast, and then looks back at it.
 _ENTITY = (
-    r"&(?:\#[0-9]{1,7};?|\#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)"
-    r"|(?:%[0-9a-fA-F]{2})+"
-    r"|(?:\\u[0-9a-fA-F]{4})+"
+    r"(?<=&)(?:\#[0-9]{1,7};?|\#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)"
+    r"|(?<=%)[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*"
+    r"|(?<=\\)u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*"
 )
-_MARKUP = re.compile(_ENTITY)
+_MARKUP = re.compile(rf"[&%\\](?:{_ENTITY})")
+_SELECTORS, _TAGS, _JAMO = "\ufe00-\ufe0f\U000e0100-\U000e01ef", "\U000e0020-\U000e007e", "\u1100-\u11ff"
 _ESCAPE = re.compile(
-    _ENTITY + r"|\\u\{[0-9a-fA-F]{1,6}\}|\\U[0-9a-fA-F]{8}"
-    r"|(?:\\x[0-9a-fA-F]{2})+"
-    r"|(?:\\[0-3][0-7]{2})+"
-    r"|\\[nrtbf\"\\/]"
-    r"|</?[A-Za-z!][^<>]{0,300}>"
-    r"|=\r?\n"
-    r"|(?:=[0-9A-F]{2})+"
-    r"|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
-    r"|[\U000e0020-\U000e007e]+"
-    r"|[\u1100-\u11ff]{2,}"
+    rf"[&%\\<={_SELECTORS}{_TAGS}{_JAMO}](?:{_ENTITY}"
+    r"|(?<=\\)(?:u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}(?:\\x[0-9a-fA-F]{2})*"
+    r"|[0-3][0-7]{2}(?:\\[0-3][0-7]{2})*|[nrtbf\"/]|\\(?:\\\\)*)"
+    r"|(?<=<)/?[A-Za-z!][^<>]{0,300}>"
+    r"|(?<==)(?:\r?\n|[0-9A-F]{2}(?:=[0-9A-F]{2})*)"
+    rf"|(?<=[{_SELECTORS}])[{_SELECTORS}]+|(?<=[{_TAGS}])[{_TAGS}]*|(?<=[{_JAMO}])[{_JAMO}]+)"
 )
-# What every escape begins with: spares the text without any.
-_BEGINS = re.compile("[&%\\\\<=\u1100-\u11ff\ufe00-\ufe0f\U000e0020-\U000e01ef]")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
 _LIKELY = r"(?=[A-Za-z0-9+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
@@ -57,7 +53,7 @@ def rounds(source: Mapped) -> Iterator[Mapped]:
     """`source`, then each step of decoding that changes it: escapes, then encodings, at most ROUNDS times."""
     yield source
     for _ in range(ROUNDS):
-        escaped = rewrite(source, _ESCAPE, _unescaped) if _BEGINS.search(source.text) else source
+        escaped = rewrite(source, _ESCAPE, _unescaped)
         if escaped is not source:
             yield escaped
         decoded = rewrite(escaped, _ENCODED, _decoded)
@@ -71,7 +67,7 @@ def rounds(source: Mapped) -> Iterator[Mapped]:
 def without_markup(source: Mapped) -> Mapped:
     """HTML entities, percent and \\u escapes read, as deep as they go; nothing else."""
     for _ in range(ROUNDS):
-        decoded = rewrite(source, _MARKUP, _unescaped) if _BEGINS.search(source.text) else source
+        decoded = rewrite(source, _MARKUP, _unescaped)
         if decoded is source:
             break
         source = decoded
@@ -99,6 +95,8 @@ def _unescaped(match: re.Match[str]) -> str:
     if second == "u":
         units = b"".join(int(u, 16).to_bytes(2, "little") for u in escape.split("\\u")[1:])
         return units.decode("utf-16-le", errors="replace")
+    if second == "\\":
+        return escape[::2]
     if second == "x":
         return _text(bytes.fromhex(escape.replace("\\x", "")))
     if second.isdigit():

@@ -19,7 +19,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from cogenesis_langchain.letters import DIGITS
+from cogenesis_langchain.letters import DIGITS, written_for
 from cogenesis_langchain.normalize import Canonical, fold, squeeze, views
 from cogenesis_langchain.spellings import ADDRESS_TYPES, national, spellings
 from cogenesis_langchain.types import KnownValue, PrivateSpan
@@ -34,7 +34,6 @@ _NAMED_TYPES = ADDRESS_TYPES | {"PERSON", "NAME", "ORGANIZATION"}
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _SENTENCE_END = frozenset(".!?:;\n\"'“”‘’([{•-*>#")
 _APART = re.compile(r"[ \t\u00a0'’]")  # between words, not inside one
-_CODE = re.compile(r"(?:^|[^0-9])(?:00?)?[0-9]{0,3}$")  # at most a country's code, before a number
 _SKELETON = str.maketrans({**DIGITS, "i": "l"})
 
 
@@ -144,9 +143,9 @@ class KnownValues:
             where = [i for i, char in enumerate(view.text) if char != " "]
         for last, same in self._automaton.iter(skeleton):
             start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
-            ends = _ends_word(view, end)
+            ends = view.ends_word(end)
             for pattern in same:
-                if pattern.digits >= _DIGITS or (ends and _begins_word(view, start, pattern.number)):
+                if pattern.digits >= _DIGITS or (ends and view.begins_word(start, pattern.number)):
                     hit = _compared(view, text, start, end, pattern)
                     if hit is not None:
                         yield hit
@@ -156,7 +155,7 @@ class KnownValues:
         """Long values with one letter wrong: the same first letter, the same number of words or one."""
 
         def fits(start: int, end: int) -> bool:
-            return _begins_word(view, where[start]) and _ends_word(view, where[end - 1] + 1)
+            return view.begins_word(where[start]) and view.ends_word(where[end - 1] + 1)
 
         for first, last, word in self._misses.find(skeleton, fits):
             pattern = self._by_skeleton[word]
@@ -217,40 +216,16 @@ def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     named = value.type.upper() in _NAMED_TYPES and any(c.isupper() for c in own)
     near = not weak and value.origin != "phrase" and squeezed.isalpha() and len(squeezed) >= SHORTEST
     digits = sum(char.isdigit() for char in squeezed)
-    return _Pattern(value.type, words, squeezed, weak, own if named else "", bool(national(own)), digits, near)
-
-
-def _cut(kinds: str, at: int) -> bool:
-    """Whether a word may end before place `at` and another begin there."""
-    before, after = kinds[at - 1], kinds[at]
-    if before in " x" or after in " x" or (before == "0") != (after == "0"):
-        return True
-    if after != "A":
-        return False
-    return before != "A" or kinds[at + 1 : at + 2] == "a"
-
-
-def _begins_word(view: Canonical, at: int, number: bool = False) -> bool:
-    """Whether a word begins here; a telephone number also does after the code of its country."""
-    if at == 0 or _cut(view.kinds, at):
-        return True
-    return number and bool(_CODE.search(view.text, max(at - 6, 0), at))
-
-
-def _ends_word(view: Canonical, at: int) -> bool:
-    """Whether a word ends here; the s of a plural or a genitive may follow."""
-    kinds = view.kinds
-    if at == len(kinds) or _cut(kinds, at):
-        return True
-    plural = view.text[at] == "s" and kinds[at - 1] != "0"
-    return plural and (at + 1 == len(kinds) or _cut(kinds, at + 1))
+    return _Pattern(
+        value.type, words, squeezed, weak, own if named else "", bool(national(own)), digits, near
+    )
 
 
 def _compared(view: Canonical, text: str, start: int, end: int, pattern: _Pattern) -> _Hit | None:
     """The hit, if these are the letters of the value, cut into words by more than coincidence."""
     words = tuple(view.text[start:end].split())
     found = "".join(words)
-    if found != pattern.squeezed and not _written_for(found, pattern.squeezed):
+    if found != pattern.squeezed and not written_for(found, pattern.squeezed):
         return None
     weak = pattern.weak
     span = view.span(start, end)
@@ -262,23 +237,6 @@ def _compared(view: Canonical, text: str, start: int, end: int, pattern: _Patter
         # Everyday words in a row that make up a name: "good man" is Mr Goodman only in context.
         weak = weak or (found.isalpha() and all(word in common_words() for word in words))
     return _Hit(pattern, *span, 0.85 if weak else 1.0, weak)
-
-
-def _written_for(found: str, own: str) -> bool:
-    """Whether `found`, equal in its skeleton, is `own` with digits for letters, or o and l for digits."""
-    if len(own) < 3:
-        return False
-    same = guessed = 0
-    for char, letter in zip(found, own, strict=True):
-        if char == letter:
-            same += 1
-        elif letter.isdigit():
-            guessed += 1
-            if char.isdigit():
-                return False
-        elif not char.isdigit() and len(own) < 5:
-            return False  # i for l
-    return (same > 0 or len(own) > 3) and 2 * guessed <= sum(char.isdigit() for char in own)
 
 
 def _in_context(text: str, weak: Sequence[_Hit], strong: Sequence[_Hit]) -> list[_Hit]:

@@ -108,6 +108,23 @@ def look_alike(char: str) -> str:
     return found
 
 
+def written_for(found: str, own: str) -> bool:
+    """Whether `found`, equal in its skeleton, is `own` with digits for letters, or o and l for digits."""
+    if len(own) < 3:
+        return False
+    same = guessed = 0
+    for char, letter in zip(found, own, strict=True):
+        if char == letter:
+            same += 1
+        elif letter.isdigit():
+            guessed += 1
+            if char.isdigit():
+                return False
+        elif not char.isdigit() and len(own) < 5:
+            return False  # i for l
+    return (same > 0 or len(own) > 3) and 2 * guessed <= sum(char.isdigit() for char in own)
+
+
 @cache
 def is_foreign(char: str) -> bool:
     """Whether this is a letter, but none of an alphabet that Latin words are written in."""

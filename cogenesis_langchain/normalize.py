@@ -26,11 +26,10 @@ from cogenesis_langchain.mapped import Mapped, plain, respell, rewrite
 _ASCII = "".join(map(chr, range(128)))
 _ASCII_FOLDED = str.maketrans(_ASCII, "".join(FOLDED[char] for char in _ASCII))
 _ASCII_KINDS = str.maketrans(_ASCII, "".join(KINDS[char] for char in _ASCII))
+_CODE = re.compile(r"(?:^|[^0-9])(?:00?)?[0-9]{0,3}$")  # at most a country's code, before a number
 _CAMEL = re.compile("a(?=A)")
-# A sign is read as a letter inside a word, where a word may begin with it, or (@, $, euro) end.
-_SIGNS = re.compile(
-    r"(?<=\w)[^\w\s.,;:'\"()/\\_-]{1,9}(?=\w)|(?<![@$€£!|+])[@$€£!|+]{1,9}(?=\w)|(?<=\w)[@$€]{1,9}"
-)
+_SIGNS = re.compile("[@$!|+¢£×€\u2100-\u2bff\U0001f100-\U0001f2ff]{1,9}")
+_FIRST, _LAST = "@$€£!|+", "@$€"  # signs that a word may begin and end with
 _WORD = re.compile(r"[^\W_]+")
 _ACCENTED = re.compile("[^\\W_][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 _SPACED = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .·_-])[^\W\d_])(?:\1[^\W\d_])+(?![^\W_])")
@@ -41,6 +40,26 @@ class Canonical(Mapped):
     """Canonical text; `kinds[i]` says what `text[i]` was (see `letters.Kinds`)."""
 
     kinds: str = field(repr=False)
+
+    def begins_word(self, at: int, number: bool = False) -> bool:
+        """Whether a word begins at `at`; a telephone number also does after the code of its country."""
+        if at == 0 or self._cut(at):
+            return True
+        return number and bool(_CODE.search(self.text, max(at - 6, 0), at))
+
+    def ends_word(self, at: int) -> bool:
+        """Whether a word ends before `at`; the s of a plural or a genitive may follow."""
+        if at == len(self.kinds) or self._cut(at):
+            return True
+        plural = self.text[at] == "s" and self.kinds[at - 1] != "0"
+        return plural and (at + 1 == len(self.kinds) or self._cut(at + 1))
+
+    def _cut(self, at: int) -> bool:
+        """Whether one word may end before `at` and another begin there."""
+        before, after = self.kinds[at - 1], self.kinds[at]
+        if before in " x" or after in " x" or (before == "0") != (after == "0"):
+            return True
+        return after == "A" and (before != "A" or self.kinds[at + 1 : at + 2] == "a")
 
 
 def canonical(text: str | Mapped) -> Canonical:
@@ -91,8 +110,20 @@ def readable(text: str) -> Mapped:
 def _look_alikes(form: Mapped) -> Mapped:
     if not form.text.isascii():
         form = respell(form, LOOK_ALIKES)
-    text = _SIGNS.sub(lambda signs: "".join(look_alike(sign) or sign for sign in signs[0]), form.text)
+    text = _SIGNS.sub(_as_letters, form.text)
     return form if text == form.text else Mapped(text, form.starts, form.ends)
+
+
+def _as_letters(signs: re.Match[str]) -> str:
+    """Signs as the letters they look like, inside a word or where a word may begin or end with them."""
+    run, text = signs[0], signs.string
+    follows = text[signs.start() - 1 : signs.start()].isalnum()
+    leads = text[signs.end() : signs.end() + 1].isalnum()
+    if leads and (follows or not run.strip(_FIRST)):
+        count = len(run)
+    else:
+        count = len(run) - len(run.lstrip(_LAST)) if follows else 0
+    return "".join(look_alike(sign) or sign for sign in run[:count]) + run[count:]
 
 
 def _composed(cluster: re.Match[str]) -> str:

@@ -35,7 +35,7 @@ _PROVIDERS = frozenset(_SHARED.split())
 _LABEL = 5  # letters from which the name of a domain tells something without its ending
 _URL = re.compile(r"(?:https?://)?(?:www\.)?([^\s/]+\.[^\s]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+(]?[\d\s()./\u2010-\u2015-]{7,}")
-_DIGITS = 7  # a number with at least as many may be a telephone's
+_DIGITS, _MOST = 7, 15  # how many a telephone's number has
 # Country calling codes of one and two digits (ITU E.164); all others have three.
 _ONE = frozenset("17")
 _TWO_DIGITS = """
@@ -59,13 +59,13 @@ def national(value: str) -> str:
     if not _NUMBER.fullmatch(value.strip()):
         return ""
     digits = "".join(c for c in fold(value.replace("(0)", "")) if c.isdigit())
-    if len(digits) < _DIGITS:
+    if not _DIGITS <= len(digits) <= _MOST + 2:
         return ""
     if value.strip().lstrip("(").startswith("+") or digits.startswith("00"):
         digits = digits.removeprefix("00")
         digits = digits[1 if digits[0] in _ONE else 2 if digits[:2] in _TWO else 3 :]
     rest = digits.removeprefix("0")
-    return rest if len(rest) >= _DIGITS - 1 else ""
+    return rest if _DIGITS - 1 <= len(rest) < _MOST else ""
 
 
 def _parts(value: KnownValue) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -156,6 +157,139 @@ def test_common_words_are_canonical() -> None:
     assert all(word.isalnum() and word == word.lower() for word in common_words())
     assert is_common("The garden, 42!")
     assert not is_common("the Lindqvist garden")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lindqvst",
+        "Lindqvizt",
+        "Lindqviist",
+        "Lindvqist",
+        "NORA LINDQVIS",
+        "lindqvistt.pdf",
+        "Norra Lindqvist",
+    ],
+)
+def test_one_wrong_letter_does_not_hide_a_long_value(text: str) -> None:
+    """Missing, wrong, extra and swapped letters are seen from eight letters on."""
+    (span,) = known("Nora Lindqvist", type="PERSON").find(f"ask {text} now")
+    assert f"ask {text} now"[span.start : span.end] == text.removesuffix(".pdf")
+    assert span.source == "known"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Nora", "Nroa"),  # too short
+        ("Lindqvist", "Lundqvost"),  # two letters
+        ("Lindqvist", "Sindqvist"),  # another first letter
+        ("Lindqvist", "the Lindqvisting"),
+        ("Harrows Meeting", "borrows meeting"),
+        ("4411-2093-7781", "4411-2093-7782"),  # another number is another number
+    ],
+)
+def test_other_words_are_no_typos(value: str, text: str) -> None:
+    """Near is one letter, in words that keep their first."""
+    assert not known(value).hits(text)
+
+
+def test_phrases_have_no_typos() -> None:
+    """Wordings found in context are looked for as they are."""
+    assert not known("copper heronry", origin="phrase").hits("the copper heronary")
+
+
+@pytest.mark.parametrize("stored", ["+44 7700 900417", "07700 900417", "0044 (0)7700-900417"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "07700 900417",
+        "+44 7700 900417",
+        "+447700900417",
+        "0044 7700 900 417",
+        "tel:7700900417",
+        "l: O77OO 9OO417",
+    ],
+)
+def test_a_telephone_number_is_known_with_and_without_its_country(stored: str, text: str) -> None:
+    """The country's code and the trunk zero may come and go."""
+    (span,) = known(stored, type="PHONE_NUMBER").find(f"call {text} or 7700 111222")
+    assert f"call {text} or"[span.start : span.end].replace(" ", "").endswith(text.replace(" ", "")[-6:])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nora.lindqvist (at) vexmoor.org", "nora.lindqvist[at]vexmoor[dot]org", "user nora.lindqvist",
+     "nora dot lindqvist at vexmoor dot org", "ssh vexmoor.org", "nora.lindqvist+shop@vexmoor.org"],
+)  # fmt: skip
+def test_a_mail_address_is_known_spelt_out_and_by_its_ends(text: str) -> None:
+    """Mailbox and own domain give away as much as the address."""
+    assert known("nora.lindqvist@vexmoor.org", type="EMAIL_ADDRESS").hits(text)
+
+
+def test_shared_domains_and_mailboxes_are_no_values() -> None:
+    """Everybody's provider and an office's mailbox say nothing."""
+    assert not known("info@vexmoor.org", "lux.tarn@gmail.com").hits(
+        "info: see gmail.com, or mail info@example.org"
+    )
+
+
+@pytest.mark.parametrize("text", ["Vexmoors", "Vexmoor's", "VEXMOORS", "vexmoors.html"])
+def test_the_s_of_a_plural_may_follow(text: str) -> None:
+    """Inflection by s does not hide a name; other endings make other words."""
+    assert found(known("Vexmoor"), f"the {text} there") == [text[:7]]
+    assert not known("Vexmoor").hits("a vexmoorish tune")
+
+
+@pytest.mark.parametrize(
+    "text", ["vexmoor2024.jpg", "IMG2024vexmoor", "getVexmoorById", "PDFVexmoor", "x-vexmoor-y"]
+)
+def test_identifiers_are_cut_at_case_and_digits(text: str) -> None:
+    """A value is found inside the names that programs give."""
+    assert known("Vexmoor").hits(text)
+
+
+def test_long_numbers_are_found_inside_longer_ones() -> None:
+    """Eight digits in a row are no coincidence."""
+    assert found(known("4012 8888 8888 1881"), "no4012888888881881777x") == ["4012888888881881"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Goodman", "it takes a good man"),
+        ("Ina", "we met in\na hall"),
+        ("Idan", "I, Dan, say so"),
+        ("Shell", "she'll come"),
+        ("Tia", "room 714"),
+        ("Leo", "page 130"),
+        ("Hall", "snow and hail"),
+        ("Ann", "an nut, annual, A-N"),
+        ("Tom", "to me, to m"),
+        ("1984", "call 219845"),
+        ("Ali", "all of it, at 411"),
+    ],
+)
+def test_everyday_text_is_no_disguise(value: str, text: str) -> None:
+    """What could be a spelling of the value by coincidence alone is not taken for it."""
+    assert not known(value, type="PERSON").hits(text)
+
+
+def test_everyday_words_that_make_up_a_name_count_in_context() -> None:
+    """Cut up as nobody writes by chance, the name is found."""
+    assert known("Goodman", type="PERSON").hits("I asked Good\nman about it")
+    assert known("Goodman", "Lindqvist", type="PERSON").hits("good man Lindqvist")
+
+
+def test_common_prose_holds_no_value() -> None:
+    """The project's own pages, read for hundreds of unlucky values, raise no alarm."""
+    pages = [path.read_text(encoding="utf-8") for path in Path(__file__).parents[2].glob("*.md")]
+    names = (
+        "Ann Ina Ida Ian Leo Tia Ali Asa Ivo Ona Una Ada Eli Theo Enid Odin Iris Dean Anita Nadia Norma Minos"
+    )
+    towns = "Harbourfield Quillbrook Istead Norham Anderby Onslow Tarrant Wether Elstead Innsmouth Andover"
+    values = known(*names.split(), *towns.split(), *(str(n) for n in range(300, 400)), type="PERSON")
+    assert [found(values, page) for page in pages] == [[]] * len(pages)
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=40), st.integers(0, 13))
