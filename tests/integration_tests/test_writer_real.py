@@ -12,8 +12,10 @@ import pytest
 
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
+from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.writer import LlamaCppWriter, Prompt, Turn
+from cogenesis_langchain.writer_states import KeptStates
 
 pytestmark = pytest.mark.integration
 NAME = "smollm2-135m-instruct"
@@ -135,3 +137,39 @@ def test_llama_cpp_prints_nothing(model: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+class Counted(LlamaCppWriter):
+    """A writer that counts the tokens it reads: each one is a new process as far as states go."""
+
+    def count_reads(self) -> list[int]:
+        """The length of every batch from now on."""
+        llama, batches = self._llama(), []
+        decode = llama.decode
+
+        def counting(tokens: list[int]) -> None:
+            batches.append(len(tokens))
+            decode(tokens)
+
+        llama.decode = counting  # type: ignore[method-assign]
+        return batches
+
+
+def test_a_new_process_does_not_read_the_profile_again(model: Path, tmp_path: Path) -> None:
+    """With states on disk the first text of the second process waits for its own request alone."""
+    keys = Keys(tmp_path / "keys", backend="file")
+    profile = "I am Ada Quill (fictional), gardener at Tidewell, and write short and warm letters. " * 12
+    read: list[int] = []
+    texts: list[str] = []
+    for asked, kept in (("about rain", True), ("about snow", True), ("about snow", False)):
+        states = KeptStates(tmp_path / "state", lambda: keys) if kept else None
+        with Counted(model, template("chatml"), n_ctx=512, states=states) as writer:
+            batches = writer.count_reads()
+            turns = (Turn("system", ("You write.", profile)), Turn("user", (f"A line {asked}.", " Now.")))
+            stream = writer.write(turns, scope="ada", max_tokens=12, temperature=0)
+            first = next(stream)
+            read.append(sum(batches))
+            texts.append(first + "".join(stream))
+    cold, restored, without = read
+    assert restored < 40 < 200 < without <= cold + 5, read
+    assert texts[1] == texts[2], "a restored state writes what a fresh one does"
