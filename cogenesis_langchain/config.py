@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from cogenesis_langchain import rules, yaml_lines
 from cogenesis_langchain.advice import advice, faults_of, not_set
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.faults import Fault, KeyPath, dotted, suggest
+from cogenesis_langchain.faults import Fault, KeyPath, suggest
 from cogenesis_langchain.routing_config import RoutingConfig, read_policy, rule_faults
 from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section
 from cogenesis_langchain.settings import (
@@ -85,7 +85,7 @@ class Config(Section):
         """The routing part as `route.decide` reads it, highest priority first. ConfigError as in `load`."""
         policy, faults = read_policy(self.routing, observe=self.privacy.mode == "observe")
         if faults:
-            raise ConfigError(_report(yaml_lines.Document(self._source, None), faults))
+            raise ConfigError(yaml_lines.report(yaml_lines.Document(self._source, None), faults))
         return policy
 
     def missing_variables(self) -> Iterator[tuple[KeyPath, str]]:
@@ -171,7 +171,7 @@ def load(
         if require_keys or (require_keys is None and not is_preset):
             faults += [Fault(path, not_set(variable)) for path, variable in config.missing_variables()]
     if faults or config is None:
-        raise ConfigError(_report(document, faults)) from None
+        raise ConfigError(yaml_lines.report(document, faults)) from None
     config = _anchored(config, base)
     config._source = document.name
     config._warnings = tuple(advice(config, config.policy()))
@@ -260,14 +260,3 @@ def _closed(added: VocabularyConfig) -> rules.Closed:
 def _shipped_names(name: str) -> frozenset[str]:
     text = (files(_PACKAGE) / "vocabulary" / f"{name}.yaml").read_text(encoding="utf-8")
     return frozenset(map(str, yaml_lines.parse(text, f"{name}.yaml").data))
-
-
-def _report(document: yaml_lines.Document, faults: list[Fault]) -> str:
-    """One line for each fault, in the order of the file."""
-    lines: dict[str, int] = {}
-    for fault in faults:
-        line = document.line(fault.path)
-        where = f"{document.name}:{line}" if line else document.name
-        key = f"key '{dotted(fault.path)}': " if fault.path else ""
-        lines.setdefault(f"{where}: {key}{fault.message}", line or 0)
-    return "\n".join(sorted(lines, key=lambda text: lines[text]))

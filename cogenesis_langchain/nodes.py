@@ -138,16 +138,17 @@ class Nodes:
         return found
 
     def wants_task(self, state: RouterState, runtime: Run) -> bool:
-        """Whether a rule reads kind or topic, or a route may need them; never for what cannot be sent."""
+        """Whether a rule reads kind or topic, or this request's route may; never for what cannot be sent."""
         signals, policy = state["signals"], self.engine.policy
         if not signals.get("context_known") or "spans" not in signals or not self.engine.has_cloud:
             return False
         caller = runtime.context.route
         if caller and not Route(caller).sends:
             return False
-        steps = [policy.default, *(s for rule in policy.rules for s in (rule.step, *rule.on_failure))]
-        reads = routing.needed_signals(policy) & {"kind", "topic"}
-        return bool(reads) or any(step.route in (Route.SKETCH, Route.FUSE) for step in steps)
+        if routing.needed_signals(policy) & {"kind", "topic"}:
+            return True
+        decision, _ = decide_now(self._request(state, runtime))
+        return any(step.route in routing.LEVELLED for step in (decision.step, *decision.on_failure))
 
     def generalize(self, state: RouterState, runtime: Run) -> Update:
         """Kind and topic from the closed lists, from the current instruction alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.faults import Fault, KeyPath
+from cogenesis_langchain.faults import Fault, KeyPath, dotted
 
 _MAX_BYTES = 1_000_000
 _MAX_NODES = 100_000  # aliases are counted each time they are used: a small file can unfold to billions
@@ -92,3 +92,14 @@ def _walk(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int, bool]]
             yield (*path, name), key.start_mark.line + 1, name in seen
             seen.add(name)
             yield from _walk(child, (*path, name))
+
+
+def report(document: Document, faults: Iterable[Fault]) -> str:
+    """One line for each fault with file, line and key, in the order of the file."""
+    lines: dict[str, int] = {}
+    for fault in faults:
+        line = document.line(fault.path)
+        where = f"{document.name}:{line}" if line else document.name
+        key = f"key '{dotted(fault.path)}': " if fault.path else ""
+        lines.setdefault(f"{where}: {key}{fault.message}", line or 0)
+    return "\n".join(sorted(lines, key=lambda text: lines[text]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,9 +23,12 @@ from cogenesis_langchain.commands.common import (
     print_json,
     read_text,
 )
-from cogenesis_langchain.commands.running import record
+from cogenesis_langchain.commands.running import Listener, record, run
 from cogenesis_langchain.errors import CoGenesisError, InputError
 from cogenesis_langchain.types import CONTEXT_TYPES, ContextItem
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.commands.why_blocked import Blocker
 
 _KEPT = ("route", "level", "reasons", "spans", "outbound")
 
@@ -45,11 +49,21 @@ def explain(
         ),
     ] = None,
     to: Annotated[Path | None, typer.Option("--out", help="Where the answers to --jsonl go.")] = None,
+    why_blocked: Annotated[
+        bool,
+        typer.Option(
+            "--why-blocked",
+            help="Name each private span that keeps the request here, the rule or check, and the YAML that "
+            "would allow it. The words themselves show on your terminal only.",
+        ),
+    ] = False,
 ) -> None:
     """Show route, reasons, private spans and the exact outbound body of a request. Nothing is sent or kept.
 
-    With --jsonl each line brings its own context, which is held in memory only.
+    The gate checks the body as it would before a send. With --jsonl each line brings its own context, which
+    is held in memory only.
     """
+    from cogenesis_langchain.commands.why_blocked import Watcher, blockers
     from cogenesis_langchain.state import RouterContext
 
     options: dict[str, Any] = {"route": route, "level": level, "label": label, "dry_run": True}
@@ -62,20 +76,42 @@ def explain(
         raise InputError("explain needs TEXT and --user, or --jsonl IN --out OUT")
     instruction = read_text(text)
     engine = load_engine(config)
+    context = RouterContext(user_id=user, **options)
+    show = sys.stdout.isatty()
+    watcher = Watcher()
     try:
-        found = _dry_run(engine, instruction, RouterContext(user_id=user, **options))
+        state = _dry_run(engine, instruction, context, watcher)
     finally:
         engine.close()
+    found = record(state)
+    blocked = blockers(state, watcher.signals, engine.policy, context) if why_blocked else []
     if as_json:
-        print_json(found)
-    else:
-        _show(found)
+        extra = {"blocked_by": [one.as_dict(show=show) for one in blocked]} if why_blocked else {}
+        print_json(found | extra)
+        return
+    _show(found)
+    if why_blocked:
+        _show_blockers(blocked, show=show)
 
 
-def _dry_run(engine: Any, instruction: str, context: Any) -> dict[str, Any]:
+def _dry_run(engine: Any, instruction: str, context: Any, listener: Listener) -> dict[str, Any]:
     from cogenesis_langchain.graph import create_privacy_router
 
-    return record(create_privacy_router(engine=engine).invoke(instruction, context=context))
+    return run(create_privacy_router(engine=engine), instruction, context, listener)
+
+
+def _show_blockers(blocked: list[Blocker], *, show: bool) -> None:
+    out.print("kept here by:" if blocked else "kept here by: no private span", style="bold")
+    for one in (blocker.as_dict(show=show) for blocker in blocked):
+        where = f"message {one['message'] + 1}, characters {one['start']}-{one['end']}"
+        stretch = f' "{one["stretch"]}"' if show else ""
+        out.print(
+            f"  - {where}: {one['type']}{stretch} ({one['source']}, score {one['score']})", markup=False
+        )
+        out.print(f"      {one['check']}", markup=False)
+        out.print(f"      to allow it: {one['allow']}", markup=False)
+    if blocked and not show:
+        out.print("  (the words themselves are shown on a terminal only)", style="dim")
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -129,7 +165,7 @@ def _one(engine: Any, request: dict[str, Any], number: int, options: dict[str, A
 
     store = MemoryStore(request["context"], engine.embedder, values_of=engine.values_of)
     context = RouterContext(user_id=f"line-{number}", **options)
-    found = _dry_run(engine.with_rooms(store=store), request["instruction"], context)
+    found = record(_dry_run(engine.with_rooms(store=store), request["instruction"], context, Listener()))
     return {"id": request["id"], **{name: found[name] for name in _KEPT}}
 
 
