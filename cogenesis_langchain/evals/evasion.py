@@ -222,6 +222,6 @@ def _policy(base_url: str, folder: Path) -> dict[str, Any]:
     return {
         "version": 1,
         "models": {"cloud": cloud, "local": {"max_tokens": 16}},
-        "store": {"path": str(folder)},
+        "store": {"path": str(folder), "keys": "file"},
         "routing": {"default": {"route": "local"}, "decisions": decisions},
     }
