@@ -34,6 +34,8 @@ _NAMED_TYPES = ADDRESS_TYPES | {"PERSON", "NAME", "ORGANIZATION"}
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _SENTENCE_END = frozenset(".!?:;\n\"'“”‘’([{•-*>#")
 _APART = re.compile(r"[ \t\u00a0'’]")  # between words, not inside one
+_AROUND = 80  # characters of an identifier that are looked at on each side
+_IDENTIFIER = re.compile(r"[@/#\\_]|\w\.\w")
 _SKELETON = str.maketrans({**DIGITS, "i": "l"})
 
 
@@ -145,7 +147,8 @@ class KnownValues:
             start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
             ends = view.ends_word(end)
             for pattern in same:
-                if pattern.digits >= _DIGITS or (ends and view.begins_word(start, pattern.number)):
+                whole = ends and view.begins_word(start, pattern.number)
+                if whole or pattern.digits >= _DIGITS or _in_identifier(view, text, start, end, pattern):
                     hit = _compared(view, text, start, end, pattern)
                     if hit is not None:
                         yield hit
@@ -219,6 +222,17 @@ def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     return _Pattern(
         value.type, words, squeezed, weak, own if named else "", bool(national(own)), digits, near
     )
+
+
+def _in_identifier(view: Canonical, text: str, start: int, end: int, pattern: _Pattern) -> bool:
+    """Whether this is a rare name glued to other words in a URL, a mail address, a path or a hashtag."""
+    if pattern.weak or not pattern.cased or len(pattern.squeezed) <= _LONG:
+        return False
+    first, last = view.span(start, end)
+    before, after = text[max(first - _AROUND, 0) : first], text[last : last + _AROUND]
+    left = before.split()[-1] if before[-1:].strip() else ""
+    right = after.split()[0] if after[:1].strip() else ""
+    return bool(_IDENTIFIER.search((left + text[first:last] + right).rstrip(".,;:!?'\")")))
 
 
 def _compared(view: Canonical, text: str, start: int, end: int, pattern: _Pattern) -> _Hit | None:

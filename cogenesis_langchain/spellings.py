@@ -1,7 +1,8 @@
 """How else one known value may be written: its telling parts, and its other notations. Pure.
 
 The canonical form undoes what changes letters; this file knows what changes words: a name by its parts, an
-address by its lines, a telephone number with and without its country, a mail address spelt out.
+address by its lines, a telephone number with and without its country, a mail address spelt out, a date in
+its other notations.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from cogenesis_langchain import dates
 from cogenesis_langchain.letters import LOOK_ALIKES, has_foreign
 from cogenesis_langchain.normalize import fold
 from cogenesis_langchain.types import KnownValue
@@ -110,6 +112,7 @@ def _notations(value: str) -> Iterator[str]:
         yield f"{mail[1].replace('.', ' dot ')} at {domain}"
     elif (url := _URL.fullmatch(value.strip())) and url[1] != value.strip():
         yield url[1]
+    yield from dates.notations(value)
     if digits := national(value):
         yield digits
         yield f"0{digits}"
