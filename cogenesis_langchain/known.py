@@ -218,9 +218,16 @@ def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     own = value.value.strip()
     named = value.type.upper() in _NAMED_TYPES and any(c.isupper() for c in own)
     near = not weak and value.origin != "phrase" and squeezed.isalpha() and len(squeezed) >= SHORTEST
-    digits = sum(char.isdigit() for char in squeezed)
+    digits = 0 if squeezed.isalpha() else sum(map(str.isdigit, squeezed))
     return _Pattern(
-        value.type, words, squeezed, weak, own if named else "", bool(national(own)), digits, near
+        value.type,
+        words,
+        squeezed,
+        weak,
+        own if named else "",
+        digits > 0 and bool(national(own)),
+        digits,
+        near,
     )
 
 

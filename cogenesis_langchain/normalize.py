@@ -84,6 +84,8 @@ def views(text: str) -> Iterator[Canonical]:
 def fold(value: str) -> str:
     """The canonical words of a short string, one space between them, camelCase cut."""
     form = canonical(value)
+    if "aA" not in form.kinds:
+        return " ".join(form.text.split())
     cuts = [0, *(m.end() for m in _CAMEL.finditer(form.kinds)), len(form)]
     return " ".join(" ".join(form.text[a:b] for a, b in pairwise(cuts)).split())
 
