@@ -1,9 +1,10 @@
 """The private context of each user: items in Chroma, known values beside them, all of it local.
 
 Reading needs no lock and works from several processes at once; writers take turns. Texts, titles, values,
-their types and users' names are sealed under each user's key (see `crypto`). In the clear stay: the vectors,
-from which much of a text can be guessed; each item's type, time, order and size; how many items and values a
-user has; and a hash of the user's id, which can be guessed. What a purge cannot reach is told by `residue`.
+their types and users' names are sealed under each user's key (see `crypto`); vectors are turned by a secret
+rotation. In the clear stay: how alike a user's texts are to one another (the angles between vectors); each
+item's type, time, order and size; how many items and values a user has; and a hash of the user's id, which
+can be guessed. What a purge cannot reach is told by `residue`.
 """
 
 from cogenesis_langchain.store.context import ContextStore

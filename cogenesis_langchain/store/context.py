@@ -92,16 +92,16 @@ class ContextStore:
         if k < 1 or (types is not None and not types) or not self.has(user):
             return []
         vector = self._embed([query])
+        cipher = self._cipher(user)
         with self._reading(user) as collection:
             if collection is None or not (count := collection.count()):
                 return []
             got = collection.query(
-                query_embeddings=vector,
+                query_embeddings=entries.turned(cipher, vector),
                 n_results=min(k, count),
                 where={"type": {"$in": list(types)}} if types is not None else None,  # type: ignore[dict-item]
                 include=["metadatas"],
             )
-        cipher = self._cipher(user)
         rows = zip(got["ids"][0], (got["metadatas"] or [[]])[0], strict=True)
         return [entries.open_item(cipher, key, meta) for key, meta in rows]
 
@@ -255,7 +255,7 @@ class ContextStore:
             self._write_values(user, changed)
             cipher = self._cipher(user)  # found again here, alone among writers
             rows = [entries.seal_item(cipher, item, now, first + place) for place, item in enumerate(new)]
-            self._place.write(pseudonym(user), rows, vectors)
+            self._place.write(pseudonym(user), rows, entries.turned(cipher, vectors))
         return len(changed)
 
     def _embed(self, texts: Sequence[str]) -> Any:

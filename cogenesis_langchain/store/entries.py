@@ -8,7 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cogenesis_langchain.crypto import Cipher
 from cogenesis_langchain.errors import CryptoError
@@ -60,6 +64,26 @@ def open_name(cipher: Cipher, key: str, entry: str) -> str:
     """The name; CryptoError as `open_item`."""
     with _readable():
         return cipher.open_text(entry, "user", key.encode())
+
+
+def turned(cipher: Cipher, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, d) float32 vectors turned by a rotation that only the key's holder knows; angles stay as they are.
+
+    So a search finds the same, but nobody can embed a guessed text, or invert a vector to its text, without
+    the key. No encryption: whoever knows some hundred of the texts can work the rotation out.
+    """
+    if not cipher.sealing:
+        return vectors
+    return (vectors @ _rotation(cipher.tag("rotation", "vectors"), vectors.shape[1])).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _rotation(seed: str, size: int) -> NDArray[np.float32]:
+    """(size, size) float32, uniform among the orthogonal matrices; the same in every version of numpy."""
+    numbers = np.random.RandomState(np.frombuffer(bytes.fromhex(seed), dtype="<u4").astype(np.uint32))
+    q, r = np.linalg.qr(numbers.standard_normal((size, size)))
+    turn: NDArray[np.float32] = (q * np.sign(np.diag(r))).astype(np.float32)
+    return turn
 
 
 def _beside(key: str, meta: Mapping[str, Any]) -> bytes:
