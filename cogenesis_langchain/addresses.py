@@ -1,4 +1,4 @@
-"""Postal addresses by their form: streets with numbers, boxes, flats, postcodes, the town behind them. Pure."""
+"""Postal addresses by their form: streets, boxes, flats, postcodes, and the town behind them. Pure."""
 
 from __future__ import annotations
 
