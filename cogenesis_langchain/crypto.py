@@ -113,8 +113,11 @@ class Keys:
     def homes(self) -> dict[str, int]:
         """How many keys lie in the `keyring` and how many in a `file`, for `cogenesis doctor`."""
         counts = {"keyring": 0, "file": 0}
-        for path in () if self._clear is not None else self.folder.glob("*.key"):
-            counts["keyring" if path.read_bytes().startswith(_IN_KEYRING) else "file"] += 1
+        try:
+            for path in () if self._clear is not None else self.folder.glob("*.key"):
+                counts["keyring" if path.read_bytes().startswith(_IN_KEYRING) else "file"] += 1
+        except OSError as error:
+            raise _unusable(self.folder, error) from None
         return counts
 
     def _path(self, name: str) -> Path:

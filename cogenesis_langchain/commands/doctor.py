@@ -31,7 +31,7 @@ class Finding:
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check models, permissions, tracing, trusted endpoints and disk. Exit code 1 if something is broken."""
+    """Check models, permissions, keys, tracing, trusted endpoints and disk. Exit code 1 if one is broken."""
     findings = list(examine(config))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -66,6 +66,7 @@ def examine(config: str | None) -> Iterator[Finding]:
         )
     yield from _models(settings)
     yield from _permissions(engine.data_dir)
+    yield from _keys(engine)
     yield from _tracing()
     yield from _endpoints(settings)
     yield from _disk(engine.data_dir)
@@ -109,6 +110,43 @@ def _permissions(folder: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("permissions", "ok", "only you can read the stored context")
+
+
+def _keys(engine: Any) -> Iterator[Finding]:
+    """Where the keys lie, whether they can be read, and whether any is missing."""
+    settings = engine.config.store
+    if not settings.encrypt:
+        yield Finding(
+            "keys",
+            "note",
+            "store.encrypt is false: context, threads and receipts lie on the disk in the clear",
+            "set store.encrypt to true, then purge and add the context again",
+        )
+        return
+    try:
+        homes, lost = engine.keys.homes(), getattr(engine.store, "locked", list)()
+    except CoGenesisError as error:
+        yield Finding("keys", "fail", str(error), "unlock the keyring, or put the keys back")
+        return
+    if lost:
+        yield Finding(
+            "keys",
+            "fail",
+            f"the keys of {len(lost)} users with stored context are gone: nobody can read it",
+            f"put them back into '{engine.keys.folder}', or run `cogenesis context purge`",
+        )
+    elif homes["file"]:
+        yield Finding(
+            "keys",
+            "note",
+            f"{homes['file']} keys lie in files at {engine.keys.folder}, {homes['keyring']} in the keyring",
+            "leave that folder out of backups of the data, or set store.keys_path to another disk",
+        )
+    else:
+        count = homes["keyring"]
+        yield Finding(
+            "keys", "ok", f"{count} keys, all in the system's keyring" if count else "none made yet"
+        )
 
 
 def _tracing() -> Iterator[Finding]:

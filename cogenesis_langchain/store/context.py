@@ -81,6 +81,10 @@ class ContextStore:
         found = [(self._keys.named(name), name, entry) for name, entry in self._place.values.users().items()]
         return sorted(entries.open_name(cipher, *rest) for cipher, *rest in found if cipher)
 
+    def locked(self) -> list[str]:
+        """Pseudonyms of the users whose key is gone; CryptoError where one is there and cannot be read."""
+        return sorted(name for name in self._place.values.users() if self._keys.named(name) is None)
+
     def profile(self, user: str) -> list[StoredItem]:
         """The items of type `profile`, oldest first."""
         return self.list(user, "profile")

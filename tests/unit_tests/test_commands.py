@@ -658,6 +658,28 @@ def test_doctor_finds_open_files(cogenesis: Run, healthy: Engine) -> None:
     assert checks(cogenesis("doctor", "--json"))["permissions"][0]["status"] == "ok"
 
 
+def test_doctor_says_where_the_keys_are(cogenesis: Run, healthy: Engine) -> None:
+    """None yet, in files, one that is gone and one that is damaged: each with what to do."""
+    store = ContextStore(healthy.data_dir, FakeEmbedder())
+    healthy._rooms["store"] = store
+    assert checks(cogenesis("doctor", "--json"))["keys"][0]["status"] == "ok"
+    store.set_value("ada", "Bluebell")
+    (finding,) = checks(cogenesis("doctor", "--json"))["keys"]
+    assert (finding["status"], "backups" in finding["fix"]) == ("note", True)
+    (path,) = healthy.keys.folder.glob("*.key")
+    key = path.read_bytes()
+    path.write_bytes(b"damaged")
+    (finding,) = checks(cogenesis("doctor", "--json"))["keys"]
+    assert (finding["status"], "damaged" in finding["message"]) == ("fail", True)
+    path.unlink()
+    done = cogenesis("doctor", "--json")
+    (finding,) = checks(done)["keys"]
+    assert (done.code, finding["status"], "context purge" in finding["fix"]) == (1, "fail", True)
+    path.write_bytes(key)
+    path.chmod(0o600)
+    assert cogenesis("doctor", "--json").code == 0
+
+
 def test_doctor_finds_tracing_and_detours(
     cogenesis: Run, healthy: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
