@@ -144,9 +144,7 @@ def _keys(engine: Any) -> Iterator[Finding]:
         )
     else:
         count = homes["keyring"]
-        yield Finding(
-            "keys", "ok", f"{count} keys, all in the system's keyring" if count else "none made yet"
-        )
+        yield Finding("keys", "ok", f"{count}, all in the system's keyring" if count else "none made yet")
 
 
 def _tracing() -> Iterator[Finding]:
