@@ -77,14 +77,14 @@ def explain(
     instruction = read_text(text)
     engine = load_engine(config)
     context = RouterContext(user_id=user, **options)
-    show = sys.stdout.isatty()
+    show = is_own_terminal()
     watcher = Watcher()
     try:
         state = _dry_run(engine, instruction, context, watcher)
+        blocked = blockers(engine, state, watcher.signals, context) if why_blocked else []
     finally:
         engine.close()
     found = record(state)
-    blocked = blockers(state, watcher.signals, engine.policy, context) if why_blocked else []
     if as_json:
         extra = {"blocked_by": [one.as_dict(show=show) for one in blocked]} if why_blocked else {}
         print_json(found | extra)
@@ -98,6 +98,11 @@ def _dry_run(engine: Any, instruction: str, context: Any, listener: Listener) ->
     from cogenesis_langchain.graph import create_privacy_router
 
     return run(create_privacy_router(engine=engine), instruction, context, listener)
+
+
+def is_own_terminal() -> bool:
+    """Whether what is printed is read by the person who typed the command, and kept nowhere."""
+    return sys.stdout.isatty()
 
 
 def _show_blockers(blocked: list[Blocker], *, show: bool) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.commands.running import Listener
 from cogenesis_langchain.interning import text_of
 from cogenesis_langchain.known import SOURCE as KNOWN
+from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.shape import parse
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.types import Decision, Policy, PrivateSpan, Signals
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.engine import Engine
 
 State = Mapping[str, Any]
 
@@ -23,16 +27,16 @@ HIDDEN = "..."
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """One span that keeps a request here: where, what, which check, and the stretch itself."""
+    """One span that keeps a request here: where, what, which check, and the stretch itself.
+
+    `ignore` and `allow` are what the policy would have to name to let the stretch pass.
+    """
 
     span: PrivateSpan
     check: str
     stretch: str = field(repr=False)
-
-    @property
-    def allow(self) -> str:
-        """The YAML that would let this stretch pass, for an eye that may see it."""
-        return self._line(self.stretch)
+    ignore: tuple[str, ...] = field(default=(), repr=False)
+    allow: tuple[str, ...] = field(default=(), repr=False)
 
     def as_dict(self, *, show: bool) -> dict[str, Any]:
         """JSON form; `show` says whether the stretch itself may stand in it."""
@@ -45,12 +49,18 @@ class Blocker:
             "source": self.span.source,
             "check": self.check,
             "stretch": self.stretch if show else None,
-            "allow": self._line(self.stretch if show else HIDDEN),
+            "allow": self._yaml(show=show),
         }
 
-    def _line(self, stretch: str) -> str:
-        section, key = ("known_values", "ignore") if self.span.source == KNOWN else ("gate", "allow")
-        return f"privacy: {{{section}: {{{key}: [{json.dumps(stretch, ensure_ascii=False)}]}}}}"
+    def _yaml(self, *, show: bool) -> str:
+        """One line of the policy file, in YAML's flow style."""
+        lists = {"known_values: {ignore": self.ignore, "gate: {allow": self.allow}
+        parts = [
+            f"{key}: {json.dumps(texts if show else [HIDDEN], ensure_ascii=False)}}}"
+            for key, texts in lists.items()
+            if texts
+        ]
+        return f"privacy: {{{', '.join(parts)}}}"
 
 
 class Watcher(Listener):
@@ -64,24 +74,44 @@ class Watcher(Listener):
         self.signals |= update.get("signals") or {}
 
 
-def blockers(state: State, signals: State, policy: Policy, context: RouterContext) -> list[Blocker]:
+def blockers(engine: Engine, state: State, signals: State, context: RouterContext) -> list[Blocker]:
     """Every span that keeps a dry run further to the right than it would be without: by a rule, at the gate.
 
-    `state` is the dry run's, `signals` those of its `Watcher`, `context` its RouterContext.
+    `state` is the dry run's, `signals` those of its `Watcher`.
     """
     texts = [text_of(message) for message in state["messages"]]
     spans = [PrivateSpan(**span) for span in state["spans"]]
     found = [
-        Blocker(span, check, texts[span.message][span.start : span.end])
-        for span, check in _by_rules(spans, signals, policy, context)
+        _blocker(engine, context, texts[span.message], span, check)
+        for span, check in _by_rules(spans, signals, engine.policy, context)
     ]
     for stopped in state["stopped"]:
-        sent = parse(stopped["body"].encode()).texts
+        *sent, around = (*parse(stopped["body"].encode()).texts, "")
         for span in (PrivateSpan(**span) for span in stopped["spans"]):
-            stretch = sent[span.message][span.start : span.end] if span.message < len(sent) else ""
             kind = "a known value" if span.source == KNOWN else "the detector's finding"
-            found.append(Blocker(span, f"the gate: {kind} in the last bytes", stretch))
+            text = sent[span.message] if span.message < len(sent) else around
+            found.append(_blocker(engine, context, text, span, f"the gate: {kind} in the last bytes"))
     return found
+
+
+def _blocker(engine: Engine, context: RouterContext, text: str, span: PrivateSpan, check: str) -> Blocker:
+    stretch = text[span.start : span.end]
+    if span.source != KNOWN:
+        return Blocker(span, check, stretch, allow=(stretch,))
+    ignore = tuple(dict.fromkeys(_known_in(stretch, engine.known(str(context.user_id)))))
+    alone = engine.allowed.keep(text, engine.detector.detect(text))
+    under = [text[s.start : s.end] for s in alone if s.start < span.end and span.start < s.end]
+    return Blocker(span, check, stretch, ignore, tuple(dict.fromkeys(under)))
+
+
+def _known_in(stretch: str, known: KnownValues) -> Iterator[str]:
+    """All that a policy must ignore to let the stretch pass: without the whole of a name its parts count."""
+    ignored = [stretch]
+    while ignored:
+        yield from ignored
+        known = KnownValues(known.values, min_length=known.min_length, ignore=(*known.ignore, *ignored))
+        left = [stretch[span.start : span.end] for span in known.find(stretch)]
+        ignored = [part for part in left if part not in ignored]
 
 
 def _by_rules(
@@ -122,14 +152,9 @@ def _decision(
 
 
 def _check(with_it: Decision, without: Decision) -> str:
-    then = (
-        f"rule '{without.rule}' would choose {without.step}"
-        if without.rule
-        else f"it would be {without.step}"
-    )
-    now = (
-        f"rule '{with_it.rule}' chooses {with_it.step}"
-        if with_it.rule
-        else f"no rule matches: {with_it.step}"
-    )
-    return f"{now}; without it {then}"
+    def by(decision: Decision) -> str:
+        return (
+            f"{decision.step} by rule '{decision.rule}'" if decision.rule else f"{decision.step} by no rule"
+        )
+
+    return f"with it the policy chooses {by(with_it)}, without it {by(without)}"
