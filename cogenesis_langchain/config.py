@@ -234,8 +234,9 @@ def _anchored(config: Config, base: Path | None) -> Config:
     if base is None:
         return config
     local, store = config.models.local, config.store
+    keys = store.keys_path and base / store.keys_path
     update: dict[str, Any] = {
-        "store": store.model_copy(update={"path": base / store.path}),
+        "store": store.model_copy(update={"path": base / store.path, "keys_path": keys}),
         "models": config.models.model_copy(
             update={"local": local.model_copy(update={"path": local.path and base / local.path})}
         ),

@@ -372,10 +372,12 @@ def test_empty_files_and_sections_mean_the_defaults(tmp_path: Path, text: str) -
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """A policy file can be moved together with what it names, wherever the program is started."""
     text = (
-        "store: {path: data}\npresidio: presidio.yaml\nmodels: {local: {path: m.gguf, chat_template: chatml}}"
+        "store: {path: data, keys_path: keys}\npresidio: presidio.yaml\n"
+        "models: {local: {path: m.gguf, chat_template: chatml}}"
     )
     config = load(write(tmp_path, text))
     assert config.store.path == tmp_path / "data"
+    assert config.store.keys_path == tmp_path / "keys"
     assert config.presidio == tmp_path / "presidio.yaml"
     assert config.models.local.path == tmp_path / "m.gguf"
     assert load(write(tmp_path, "store: {path: ~/x}")).store.path == Path.home() / "x"
