@@ -226,20 +226,28 @@ class Engine:
         yield from self.detector.extract_values(item)
 
     def purge(self, user: str) -> dict[str, Any]:
-        """Destroy the user's key, then delete what it sealed: context, threads, bodies of receipts.
+        """Destroy the user's key, then delete what it sealed: context, threads, states, receipts' bodies.
 
-        Each of these goes even where another one fails. Gives counts, as `PurgeReport` and with `threads`
-        and `bodies`; raises what failed. A store of the caller's own is purged if it has a `purge`.
+        Each of these goes even where another one fails. Gives counts, as `PurgeReport` and with `threads`,
+        `states` and `bodies`; raises what failed. A store of the caller's own is purged if it has a `purge`.
         """
         told: dict[str, Any] = {}
         with contextlib.ExitStack() as rest:  # done last to first, whatever the others raise
             rest.callback(lambda: told.update(bodies=self.audit.erase(user)))
             rest.callback(lambda: told.update(threads=self.vault.purge(user)))
+            rest.callback(lambda: told.update(states=self._forget_reading(user)))
             rest.callback(self.keys.destroy, user)
             rest.callback(self._matchers.pop, user, None)
             if purge := getattr(self.store, "purge", None):
                 told |= asdict(purge(user))
         return told
+
+    def _forget_reading(self, user: str) -> bool:
+        """Deletes what the local model read of the user's context; whether there was any on disk."""
+        found = self.states.forget(user)
+        if self.built("writer"):
+            self.writer.forget(user)
+        return found
 
     def stop(self) -> None:
         """Ends every text that is being written, within a token. For signal handlers and shutdowns."""
@@ -272,8 +280,9 @@ class Engine:
         return thread
 
     def close(self) -> None:
-        """Frees the local model; the engine builds it again if it is asked."""
+        """Frees the local model and closes the threads' files; what is asked for later is opened again."""
         with self._lock:
             writer = self._rooms.pop("writer", None)
+        self.vault.close()
         if writer is not None:
             writer.close()

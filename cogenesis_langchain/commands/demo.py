@@ -59,7 +59,7 @@ def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = 
     return {
         "version": 1,
         "models": {"cloud": cloud},
-        "store": {"path": str(store)},
+        "store": {"path": str(store), "keys": "file"},  # no key of a demo outlives it
         "routing": {"decisions": [{"name": "demo", "priority": 1, "rules": rules, "action": action}]},
     }
 
@@ -107,7 +107,7 @@ def _engine(
         own = load_engine(config, require_keys=True).config
         if own.models.cloud is None:
             raise ConfigError(f"{own.source} names no cloud model; add models.cloud or leave out --cloud")
-        kept = own.store.model_copy(update={"path": store, "server": None})
+        kept = own.store.model_copy(update={"path": store, "server": None, "keys": "file", "keys_path": None})
         yield Engine(own.model_copy(update={"store": kept})), own.models.cloud.base_url
         return
     from pydantic import SecretStr

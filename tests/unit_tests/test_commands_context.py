@@ -129,6 +129,7 @@ def test_purge_asks_and_erases_bodies_too(engine: Any) -> None:
         "checked": True,
         "key": True,
         "threads": False,
+        "states": False,
         "bodies": 1,
     }
     assert engine.audit.erased == ["ada"]

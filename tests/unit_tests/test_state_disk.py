@@ -15,6 +15,7 @@ from cogenesis_langchain import writer as writer_module
 from cogenesis_langchain import writer_states
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.crypto import Keys, pseudonym
+from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import WriterError
 from cogenesis_langchain.writer import LlamaCppWriter, Prompt, Turn
 from cogenesis_langchain.writer_states import KeptStates
@@ -230,3 +231,20 @@ def test_forget_deletes_one_users_states(process: Any, states: StateMaker, tmp_p
     assert not states().forget("ada")
     assert states().forget("bo")
     assert not list((tmp_path / "state").iterdir())
+
+
+def test_a_purge_takes_what_was_read(
+    monkeypatch: pytest.MonkeyPatch, make_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    """Of the purged user nothing is left on disk or in the model; the other user's stays."""
+    FakeLlama.made = []
+    monkeypatch.setattr(writer_module, "Llama", FakeLlama)
+    states = KeptStates(tmp_path / "state", lambda: engine.keys)
+    writer = LlamaCppWriter("model.gguf", template("chatml"), n_ctx=1000, states=states, sha256="0" * 64)
+    engine = make_engine({"writer": writer})
+    for user in ("bo", "ada"):
+        read(writer, prompt("x"), scope=user)
+    assert engine.purge("ada")["states"]
+    assert [path.parent.name for path in files(tmp_path)] == [pseudonym("bo")]
+    assert not FakeLlama.made[0].state_now
+    assert not engine.purge("ada")["states"]
