@@ -6,24 +6,37 @@ import re
 from collections.abc import Iterator
 
 from cogenesis_langchain.known import is_common
-from cogenesis_langchain.scanning import DIGITS, SOURCE, Pattern, Text, pattern, scan
+from cogenesis_langchain.scanning import SOURCE, Pattern, Text, pattern, scan
 from cogenesis_langchain.types import PrivateSpan
 
 _STREETS = (
     r"(?:Streets?|St|Avenue|Ave?|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Squares?|Sq"
-    r"|Terrace|Way"
-    r"|Row|Close|Crescent|Hill|Parkway|Pkwy|Highway|Hwy|Walk|Gardens|Grove|Mews|Alley|Circle|Cir|Trail)"
+    r"|Terrace|Way|Row|Close|Crescent|Hill|Parkway|Pkwy|Highway|Hwy|Walk|Gardens|Grove|Mews|Alley|Circle|Cir|Trail)"
 )
 _NOT_A_STREET = (
     r"(?!(?:minutes?|hours?|days?|weeks?|months?|years?|miles?|km|meters?|blocks?|of|to|the|a|in|from"
-    r"|down|more|or|and"
-    r"|percent|lanes?|people|cars|main)\ )"
+    r"|down|more|or|and|percent|lanes?|people|cars|main)\ )"
 )
 _STATES = (
     r"(?:A[AEKLPRZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI"
-    r"|S[CD]|T[NX]"
-    r"|UT|V[AIT]|W[AIVY])"
+    r"|S[CD]|T[NX]|UT|V[AIT]|W[AIVY])"
 )
+_FRENCH_STREETS = (
+    *("rue ", "avenue ", "av. ", "boulevard", "bd ", "place ", "chemin"),
+    *("impasse", "allée", "quai", "route", "cours"),
+)
+_SOUTHERN_STREETS = (
+    *("calle", "c/", "avenida", "avda", "plaza", "paseo", "carrer", "camino", "via"),
+    *("corso", "piazza", "vicolo", "rua ", "travessa", "praça", "ulica", "ul."),
+)
+_STREET_ENDS = (
+    *("straße ", "strasse ", "str. ", "gasse ", "weg ", "platz ", "allee ", "ufer ", "damm "),
+    *("straat ", "laan ", "gracht ", "plein ", "gatan ", "vägen ", "gata ", "gate ", "vegen "),
+    *("veien ", "vej ", "gade ", "vænget ", "stien ", "katu ", "tie ", "kuja ", "polku "),
+    *("utca ", "körút ", "ulice ", "ulica ", " út ", " u. ", " tér ", " str ", " ul. "),
+    *(" sok. ", " cad. "),
+)
+
 PATTERNS: tuple[Pattern, ...] = (
     pattern(
         "LOCATION",
@@ -32,7 +45,7 @@ PATTERNS: tuple[Pattern, ...] = (
         + _STREETS
         + r"\b\.?"
         r"(?:\ [NSEW]{1,2}\b)?",
-        DIGITS,
+        where="digits",
         flags=re.UNICODE,
     ),
     pattern(
@@ -51,7 +64,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|gatan|vägen|gata|gate|vegen|veien|vej|gade|vænget|stien|katu|tie|kuja|polku|utca|körút|ulice|ulica"
         r"|\ (?:utca|út|u\.|tér|str\.?|ulica|ul\.|sok\.|cad\.))\ "
         r"[0-9]{1,4}(?:\ ?[a-zA-Z])?(?!\w)",
-        DIGITS,
+        _STREET_ENDS,
+        where="digits",
         flags=re.UNICODE,
     ),
     pattern(
@@ -62,7 +76,8 @@ PATTERNS: tuple[Pattern, ...] = (
         r"\ ?(?:(?:de|del|della|di|da|do|dos|la|las|los"
         r"|el)\ ){0,3}[^\W\d_a-z][\w'’.-]{1,30}(?:\ [\w'’.-]{1,30}+){0,3}?"
         r",?\ (?:n[.º°o]{1,2}\ ?)?[0-9]{1,4}(?!\w)",
-        DIGITS,
+        _SOUTHERN_STREETS,
+        where="digits",
         flags=re.UNICODE,
     ),
     pattern(
@@ -72,20 +87,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"|impasse|allée|quai"
         r"|route|cours)\ (?:(?:de|du|des|d['’]|la|le|les"
         r"|l['’])\ ?){0,3}[^\W\d][\w'’-]{1,30}(?:\ [^\W\d_a-z][\w'’-]{1,30}+){0,3}",
-        (
-            "rue ",
-            "avenue ",
-            "av. ",
-            "boulevard",
-            "bd ",
-            "place ",
-            "chemin",
-            "impasse",
-            "allée",
-            "quai",
-            "route",
-            "cours",
-        ),
+        _FRENCH_STREETS,
         flags=re.UNICODE | re.IGNORECASE,
     ),
     pattern(
@@ -107,7 +109,7 @@ PATTERNS: tuple[Pattern, ...] = (
         lower=True,
     ),
     pattern("LOCATION", 0.65, r"[ADF]PO,?\ A[AEP]\ [0-9]{5}(?!\w)", ("apo", "dpo", "fpo")),
-    pattern("LOCATION", 0.6, _STATES + r"\.?,?\ [0-9]{5}(?:-[0-9]{4})?(?![\w,.]\w|\w)", DIGITS),
+    pattern("LOCATION", 0.6, _STATES + r"\.?,?\ [0-9]{5}(?:-[0-9]{4})?(?![\w,.]\w|\w)", where="digits"),
     pattern(
         "LOCATION",
         0.6,

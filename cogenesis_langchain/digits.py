@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from cogenesis_langchain.scanning import DIGITS, SOURCE, Text
+from cogenesis_langchain.scanning import SOURCE, Text
 from cogenesis_langchain.types import PrivateSpan
 
 _RUN = re.compile(
@@ -48,7 +48,7 @@ _ID_WORDS = (
 
 def find(text: Text) -> Iterator[PrivateSpan]:
     """Private runs of digits in `text`."""
-    for match in text.matches(_RUN, DIGITS):
+    for match in text.matches(_RUN, "digits"):
         run = match[0]
         groups = _GROUP.findall(run)
         count = sum(map(len, groups))

@@ -7,13 +7,13 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from cogenesis_langchain.scanning import DIGITS, SOURCE, Pattern, Text, pattern, scan
+from cogenesis_langchain.scanning import SOURCE, Pattern, Text, pattern, scan
 from cogenesis_langchain.types import PrivateSpan
 
 
 def find(text: Text) -> Iterator[PrivateSpan]:
     """Codes in `text`, in no order; spans may overlap."""
-    if text.around_digits:
+    if text.digits:
         yield from _ibans(text)
         yield from scan(CODES, text)
     if ":" in text.text:
@@ -37,7 +37,7 @@ _IBAN_LENGTHS = {
 
 
 def _ibans(text: Text) -> Iterator[PrivateSpan]:
-    for match in text.matches(_IBAN, DIGITS):
+    for match in text.matches(_IBAN, "digits"):
         length = _IBAN_LENGTHS.get(match[0][:2].upper(), 0)
         places = [i for i, c in enumerate(match[0]) if c.isalnum()][:length]
         if length and len(places) == length and is_iban("".join(match[0][i] for i in places)):
@@ -94,16 +94,22 @@ CODES: tuple[Pattern, ...] = (
         r"[0-9](?<![\w.].)[0-9]{0,2}+(?:\.[0-9]{1,3}+){3}(?![\w.-]?\w)",
         (".",),
         check=_is_public_address,
+        where="words",
     ),
     pattern(
         "MAC_ADDRESS",
         0.8,
         r"[0-9a-f](?<![\w:.-].)[0-9a-f](?:[:-][0-9a-f]{2}){5}(?![:\w-])",
-        DIGITS,
+        where="words",
         lower=True,
     ),
     pattern(
-        "MAC_ADDRESS", 0.8, r"[0-9a-f](?<![\w.].)[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?![.\w])", (".",), lower=True
+        "MAC_ADDRESS",
+        0.8,
+        r"[0-9a-f](?<![\w.].)[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?![.\w])",
+        (".",),
+        lower=True,
+        where="words",
     ),
     pattern(
         "UUID",
@@ -111,37 +117,41 @@ CODES: tuple[Pattern, ...] = (
         r"[0-9a-f](?<![\w-].)[0-9a-f]{7}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])",
         ("-",),
         lower=True,
+        where="words",
     ),
-    pattern("CRYPTO", 0.9, r"0x[0-9a-f]{40}(?!\w)", ("0x",), lower=True),
-    pattern("CRYPTO", 0.9, r"bc1[ac-hj-np-z02-9]{11,71}(?!\w)", ("bc1",), lower=True),
-    pattern("CRYPTO", 0.9, r"[13](?<!\w.)[1-9A-HJ-NP-Za-km-z]{25,34}+(?!\w)", ("1", "3"), check=is_bitcoin),
+    pattern("CRYPTO", 0.9, r"0x[0-9a-f]{40}(?!\w)", ("0x",), lower=True, where="words"),
+    pattern("CRYPTO", 0.9, r"bc1[ac-hj-np-z02-9]{11,71}(?!\w)", ("bc1",), lower=True, where="words"),
+    pattern(
+        "CRYPTO", 0.9, r"[13](?<!\w.)[1-9A-HJ-NP-Za-km-z]{25,34}+(?!\w)", where="words", check=is_bitcoin
+    ),
     pattern(
         "VIN",
         0.6,
         r"[A-HJ-NPR-Z0-9](?<![\w-].)(?=[A-HJ-NPR-Z]{0,16}[0-9])(?=[0-9]{0,16}[A-HJ-NPR-Z])"
         r"[A-HJ-NPR-Z0-9]{10}[0-9]{6}(?!\w)",
-        DIGITS,
+        where="words",
     ),
     pattern(
         "UK_NINO",
         0.7,
         r"[A-CEGHJ-PR-TW-Z](?<!\w.)[A-CEGHJ-NPR-TW-Z]\ ?[0-9]{2}\ ?[0-9]{2}\ ?[0-9]{2}\ ?[A-D](?!\w)",
-        DIGITS,
+        where="digits",
     ),
     pattern(
         "LOCATION",
         0.65,
         r"[A-Z](?<!\w.)[A-Z]?[0-9][0-9A-Z]?\ [0-9](?!GB|TB|HZ)[ABD-HJLNP-UW-Z]{2}(?!\w)",
-        DIGITS,
+        where="digits",
     ),
-    pattern("LOCATION", 0.6, r"[A-CEGHJ-NPR-TVXY](?<!\w.)[0-9][A-Z]\ [0-9][A-Z][0-9](?!\w)", DIGITS),
-    pattern("LICENSE_PLATE", 0.6, r"[A-Z](?<!\w.)[A-Z][0-9]{2}\ [A-HJ-PR-Z]{3}(?!\w)", DIGITS),
+    pattern("LOCATION", 0.6, r"[A-CEGHJ-NPR-TVXY](?<!\w.)[0-9][A-Z]\ [0-9][A-Z][0-9](?!\w)", where="digits"),
+    pattern("LICENSE_PLATE", 0.6, r"[A-Z](?<!\w.)[A-Z][0-9]{2}\ [A-HJ-PR-Z]{3}(?!\w)", where="digits"),
     pattern(
         "LICENSE_PLATE",
         0.6,
         r"[A-ZÄÖÜ](?<![\w-].)[A-ZÄÖÜ]{0,2}-[A-Z]{1,2}\ ?[0-9]{2,4}[EH]?(?![\w-])",
         ("-",),
         flags=re.UNICODE,
+        where="digits",
     ),
     pattern(
         "LICENSE_PLATE",
@@ -151,26 +161,34 @@ CODES: tuple[Pattern, ...] = (
         ("plate", "registration", "kennzeichen"),
         check=_has_digits,
         lower=True,
+        where="digits",
     ),
     pattern(
         "PHONE_NUMBER",
         0.65,
         r"0(?<![\w.,/-].)[1-9][0-9]{1,4}+\ ?/\ ?[0-9](?:[0-9]|[\ -](?=[0-9])){4,12}+(?!\w)",
         ("/",),
+        where="digits",
     ),
-    pattern("ES_NIF", 0.8, r"[0-9XYZ](?<![\w-].)[0-9]{7}-?[A-Z](?!\w)", DIGITS, check=is_spanish_id),
+    pattern("ES_NIF", 0.8, r"[0-9XYZ](?<![\w-].)[0-9]{7}-?[A-Z](?!\w)", where="words", check=is_spanish_id),
     pattern(
         "IT_FISCAL_CODE",
         0.9,
         r"[A-Z](?<!\w.)[A-Z]{5}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z](?!\w)",
-        DIGITS,
+        where="words",
     ),
-    pattern("IN_PAN", 0.7, r"[A-Z](?<!\w.)[A-Z]{2}[ABCFGHLJPT][A-Z][0-9]{4}[A-Z](?!\w)", DIGITS),
+    pattern("IN_PAN", 0.7, r"[A-Z](?<!\w.)[A-Z]{2}[ABCFGHLJPT][A-Z][0-9]{4}[A-Z](?!\w)", where="words"),
+    pattern("ID_NUMBER", 0.55, r"[0-9](?<![\w-].)[0-9]{5}[-+A][0-9]{3}[0-9A-Z](?!\w)", where="words"),
     pattern(
-        "ID_NUMBER", 0.55, r"[0-9](?<![\w-].)[0-9]{5}[-+A][0-9]{3}[0-9A-Z](?!\w)", DIGITS
-    ),  # Finland, Sweden
-    pattern("ID_NUMBER", 0.5, r"[A-Z0-9](?<![\w./@\#-].)[A-Z0-9]{7,19}+(?![\w@-])", DIGITS, check=_is_mixed),
-    pattern("ID_NUMBER", 0.55, r"[A-Za-z](?<![\w./@-].)[A-Za-z]{0,4}+-[0-9]{6,14}+(?![\w-])", ("-",)),
+        "ID_NUMBER", 0.5, r"[A-Z0-9](?<![\w./@\#-].)[A-Z0-9]{7,19}+(?![\w@-])", where="words", check=_is_mixed
+    ),
+    pattern(
+        "ID_NUMBER",
+        0.55,
+        r"[A-Za-z](?<![\w./@-].)[A-Za-z]{0,4}+-[0-9]{6,14}+(?![\w-])",
+        ("-",),
+        where="words",
+    ),
     pattern(
         "ID_NUMBER",
         0.6,
@@ -178,7 +196,7 @@ CODES: tuple[Pattern, ...] = (
         r"|customer|client|invoice|student|employee|staff|badge|serial|booking|confirmation|claim|insurance"
         r"|medical\ record|mrn|tax|vat|registration|record|user|roll)"
         r"(?:\ ?(?:number|no\.?|nr\.?|id|code|\#))?\s{0,2}(?:is\b|:|\#|=)\s{0,2}([a-z0-9][a-z0-9/-]{4,24}+)",
-        DIGITS,
+        where="digits",
         check=_has_digits,
         lower=True,
     ),
@@ -188,12 +206,14 @@ CODES: tuple[Pattern, ...] = (
         r"[0-9+-](?<![\w.,].)[0-9]{0,3}+\.[0-9]{3,10}+°?\s?[NS]?\s?[,;]\s?[+-]?[0-9]{1,3}+\.[0-9]{3,10}+"
         r"(?:°?\s?[EW]\b)?",
         (".",),
+        where="digits",
     ),
     pattern(
         "COORDINATES",
         0.7,
         r"[0-9]{1,3}°\s?[0-9]{1,2}['′]\s?(?:[0-9.]{1,7}[\"″]\s?)?[NSEWO](?!\w)",
         ("°",),
+        where="digits",
         flags=re.UNICODE,
     ),
 )
@@ -206,5 +226,6 @@ _MACHINES: tuple[Pattern, ...] = (
         (":",),
         check=_is_public_address,
         lower=True,
+        where="words",
     ),
 )

@@ -1,8 +1,8 @@
 """What a pattern is, and how many of them read a text quickly. Pure.
 
-Three habits make them fast and keep them linear on text made to be slow:
-- a pattern with `hints` is tried only where one of these strings stands in the text, and one with `DIGITS`
-  reads only what is around digits;
+Four habits make them fast and keep them linear on text made to be slow:
+- a pattern with `hints` is tried only where one of these strings stands in the text;
+- a pattern for something with digits reads only what is around digits, one for codes only words with digits;
 - expressions begin with a character (class) and look back behind it, so that `re` can skip to it;
 - every repetition is bounded or possessive, and no two neighbouring ones accept the same character.
 """
@@ -12,15 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cogenesis_langchain.types import PrivateSpan
 
 SOURCE = "pattern"
-DIGITS: tuple[str, ...] = tuple("0123456789")
-"""Hints of what holds a digit, begins at most 48 characters before it and ends at most 24 behind one."""
 
-_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,72}[0-9])*+")
+Where = Literal["text", "digits", "words"]
+"""What a pattern reads: all; from 48 characters before a digit to 24 behind one; long words with a digit."""
+
+_RUN = re.compile(r"[0-9](?:[^0-9]{0,72}[0-9])*+")
 _BEFORE, _BEHIND = 48, 24
+_WORD = re.compile(r"\S{7,}+")  # shorter words are no codes
+_DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Pattern:
     hints: tuple[str, ...] = ()
     check: Callable[[str], bool] | None = None
     lower: bool = False
+    where: Where = "text"
 
 
 def pattern(
@@ -48,10 +53,11 @@ def pattern(
     *,
     check: Callable[[str], bool] | None = None,
     lower: bool = False,
+    where: Where = "text",
     flags: re.RegexFlag = re.ASCII,
 ) -> Pattern:
     """A pattern from a verbose expression."""
-    return Pattern(type, score, re.compile(expression, flags | re.VERBOSE), hints, check, lower)
+    return Pattern(type, score, re.compile(expression, flags | re.VERBOSE), hints, check, lower, where)
 
 
 class Text:
@@ -60,42 +66,49 @@ class Text:
     No character moves: offsets in `lower` are those in `text`.
     """
 
-    __slots__ = ("around_digits", "lower", "text")
+    __slots__ = ("digits", "longest", "lower", "text", "words")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.lower = text.lower()
         if len(self.lower) != len(text):  # a capital dotted I becomes two characters
             self.lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-        self.around_digits = [
+        self.digits = [
             (max(run.start() - _BEFORE, 0), min(run.end() + _BEHIND, len(text)))
-            for run in _DIGITS.finditer(text)
+            for run in _RUN.finditer(text)
         ]
+        words = [word.span() for word in _WORD.finditer(text)]
+        self.longest = max((end - start for start, end in words), default=0)
+        self.words = (
+            [(start, end) for start, end in words if _DIGIT.search(text, start, end)] if self.digits else []
+        )
 
     def has(self, hints: Iterable[str]) -> bool:
         """Whether any of the hints stands in the text."""
         return any(hint in self.lower for hint in hints)
 
+    def matches(
+        self, expression: re.Pattern[str], where: Where = "text", *, lower: bool = False
+    ) -> Iterator[re.Match[str]]:
+        """Where the expression matches in what it reads."""
+        text = self.lower if lower else self.text
+        if where == "text":
+            yield from expression.finditer(text)
+            return
+        for start, end in self.digits if where == "digits" else self.words:
+            yield from expression.finditer(text, start, end)
+
     def __repr__(self) -> str:
         return f"Text({len(self.text)} characters)"
 
-    def matches(
-        self, expression: re.Pattern[str], hints: Sequence[str] = (), *, lower: bool = False
-    ) -> Iterator[re.Match[str]]:
-        """Where the expression matches, given what must stand in the text for it."""
-        text = self.lower if lower else self.text
-        if hints is DIGITS:
-            for start, end in self.around_digits:
-                yield from expression.finditer(text, start, end)
-        elif not hints or self.has(hints):
-            yield from expression.finditer(text)
 
-
-def scan(patterns: Iterable[Pattern], text: Text) -> Iterator[PrivateSpan]:
+def scan(patterns: Sequence[Pattern], text: Text) -> Iterator[PrivateSpan]:
     """What the patterns find, in no order; spans may overlap."""
     for p in patterns:
+        if p.hints and not text.has(p.hints):
+            continue
         group = 1 if p.expression.groups else 0
-        for match in text.matches(p.expression, p.hints, lower=p.lower):
+        for match in text.matches(p.expression, p.where, lower=p.lower):
             start, end = match.span(group)
             if start < end and (p.check is None or p.check(text.text[start:end])):
                 yield PrivateSpan(p.type, start, end, p.score, SOURCE)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-from cogenesis_langchain.scanning import DIGITS, Pattern, Text, pattern, scan
+from cogenesis_langchain.scanning import Pattern, Text, pattern, scan
 from cogenesis_langchain.types import PrivateSpan
 
 _LONG_WORD = 16  # characters; without a word as long no rule for keys runs
@@ -70,14 +70,19 @@ KEYS: tuple[Pattern, ...] = (
     ),
     pattern("TOKEN", 0.9, r"bearer\s{1,3}([A-Za-z0-9._~+/-]{16,2000}+=*+)", ("bearer",), lower=True),
     pattern(
-        "TOKEN", 0.55, r"[0-9a-f](?<![\w-].)[0-9a-f]{15,127}+(?![\w-])", DIGITS, check=_is_random, lower=True
+        "TOKEN",
+        0.55,
+        r"[0-9a-f](?<![\w-].)[0-9a-f]{15,127}+(?![\w-])",
+        check=_is_random,
+        lower=True,
+        where="words",
     ),
     pattern(
         "TOKEN",
         0.55,
         r"[A-Za-z0-9](?<![\w./+-].)[A-Za-z0-9_+-]{19,400}+={0,2}+(?![\w/+-])",
-        DIGITS,
         check=_is_random,
+        where="words",
     ),
 )
 """Words that are keys by their own form."""
@@ -95,8 +100,9 @@ SECRETS: tuple[Pattern, ...] = (
     pattern(
         "API_KEY",
         0.85,
-        r"(?:(?<![a-z])|(?<=api)|(?<=auth)|(?<=secret)|(?<=access)|(?<=private)|(?<=client))"
-        r"(?:key|token|secret|credential)s?(?:[ _-]?(?:id|value|key|string))?(?:\ for\ \w{1,20})?"
+        r"(?:key|token|secret|credential)(?:(?<![a-z]key)(?<![a-z]token)(?<![a-z]secret)|(?<=apikey)"
+        r"|(?<=secretkey)|(?<=accesskey)|(?<=privatekey)|(?<=authtoken)|(?<=accesstoken)"
+        r"|(?<=clientsecret))s?(?:[ _-]?(?:id|value|key|string))?(?:\ for\ \w{1,20})?"
         + _VALUE
         + r"([A-Za-z0-9_./+!@\#$%^&*~-]{8,200}+=*+)(?<![.!?])",
         ("key", "token", "secret", "credential"),
@@ -145,7 +151,7 @@ SECRETS: tuple[Pattern, ...] = (
 def find(text: Text) -> Iterator[PrivateSpan]:
     """Secrets and keys in `text`, in no order; spans may overlap."""
     yield from scan(SECRETS, text)
-    if max(map(len, text.text.split()), default=0) >= _LONG_WORD:
+    if text.longest >= _LONG_WORD:
         yield from scan(KEYS, text)
         yield from scan(_library(), text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cogenesis_langchain.scanning import DIGITS, pattern
+from cogenesis_langchain.scanning import pattern
 
 _U = re.UNICODE
 _AR = "[\u0621-\u065f\u0670-\u06d3]"
@@ -138,7 +138,7 @@ LATIN = (
         0.6,
         rf"(?<![\w.,])(?:[A-Z]{{1,2}}-)?[0-9]{{4,5}}\ (?!(?:Euro|EUR|Uhr|Menschen|Personen|Mark|Prozent"
         rf"|Meter|Jahre|Kilometer)){_NAME}(?:[ -](?:am|an\ der|im|bei|sur|en|de|del|la|les?|{_NAME})){{0,3}}",
-        DIGITS,
+        where="digits",
         flags=_U,
     ),
     pattern(
