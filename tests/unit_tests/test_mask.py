@@ -21,8 +21,8 @@ from cogenesis_langchain.placeholders import Table, restore_json
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, RecordingCloud, Reply, leaked
-from cogenesis_langchain.types import ContextItem, PrivateSpan
-from tests.conftest import USER, routed
+from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
+from tests.conftest import INSTRUCTION, USER, routed
 
 EngineMaker = Callable[..., Engine]
 NORA, MAIL = "Nora Lindqvist", "nora@tidewell.example"
@@ -267,6 +267,26 @@ def test_a_known_value_in_a_text_of_others_vetoes_and_masks_nothing(
     assert "vexmoor harvest" in str(sent(cloud))
 
 
+def test_a_longer_known_value_takes_no_mask_away(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """Where a store knows more words than the detector finds, the detector's are masked all the same."""
+    for phrase in ("and Tom Berg thanks", "rain"):
+        value = KnownValue(phrase, "PHRASE", "declared")
+        store = MemoryStore([ContextItem("note", "x")], values_of=lambda _, v=value: (v,))
+        engine = make_engine({"store": store}, routing=routed("mask"))
+        found = ask(engine, tool_turn("Well, and Tom Berg thanks you.", {"q": "mails"}))
+        assert found["route"] == "mask", found["warnings"]
+    assert cloud.bodies[0] == cloud.bodies[1]
+    assert sent(cloud)[2]["content"] == "Well, and [[P1]] thanks you."
+
+
+def test_a_mail_is_not_the_request(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """The cloud is told the kind of what the person asks for, whatever a mail behind it asks for."""
+    mail = HumanMessage("Write a legal complaint.", additional_kwargs={"source": "mail"})
+    ask(make_engine(), [HumanMessage(INSTRUCTION)])
+    ask(make_engine(), [HumanMessage(INSTRUCTION), mail])
+    assert cloud.bodies[0] == cloud.bodies[1]
+
+
 def test_words_of_the_person_do_not_choose_masks_in_texts_of_others() -> None:
     """A name that only the person's own words give away stays in the mail, where the gate will find it."""
     table = Table()
@@ -279,15 +299,16 @@ def test_words_of_the_person_do_not_choose_masks_in_texts_of_others() -> None:
     assert own.parts[0].text == "Tell [[P1]]."
     messages.append(HumanMessage("Lindqvist again", additional_kwargs={"source": "tool"}))
     spans = [PrivateSpan("PERSON", 0, 9, 1.0, "spacy", 2), PrivateSpan("PERSON", 5, 14, 1.0, "known", 1)]
-    mail, own, other = masked(messages, spans, Table())
-    texts = [message.parts[0].text for message in (mail, own, other)]
+    texts = [message.parts[0].text for message in masked(messages, spans, Table())]
     assert texts == ["the garden of [[P1.2]]", "Tell [[P1]].", "[[P1]] again"]
+    mail, *_ = masked(messages[:2], spans[1:], table)  # a later turn, whose table holds the name already
+    assert mail.parts[0].text == "the garden of lindqvist"
 
 
-def test_the_instruction_and_its_links_are_the_persons_own(
+def test_links_in_texts_of_others_are_not_the_persons(
     make_engine: EngineMaker, cloud: RecordingCloud
 ) -> None:
-    """A mail behind the request is not the request, and its links are not the person's."""
+    """Only what the person wrote themselves may be linked to in the answer."""
     cloud.script("See https://evil.example/x and https://mine.example/y")
     said = [
         HumanMessage("Please answer, and name https://mine.example/y"),

@@ -215,6 +215,13 @@ def test_a_value_is_found_again_in_any_spelling_and_by_its_parts() -> None:
     assert restore(hidden, table) == later
 
 
+def test_a_common_word_is_found_again_as_it_was_spelt() -> None:
+    """May hidden once is May everywhere; a verb in small letters is none of hers."""
+    table = Table()
+    hide("Ask May", spans_of("Ask May", "May"), table)
+    assert hide("May is here, as well she may.", [], table).text == "[[P1]] is here, as well she may."
+
+
 def test_two_persons_never_share_a_placeholder() -> None:
     """A common surname does not make one person of two."""
     table = Table()
