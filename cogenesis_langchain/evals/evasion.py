@@ -28,6 +28,8 @@ from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeWriter, RecordingCloud, Reply
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
+_SKETCH = "1. Greet\n2. Say why\n3. Tell what is planned\n4. Say goodbye"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -117,7 +119,7 @@ class Range:
     def __init__(
         self, folder: Path, detector: Any, embedder: Any, values: Iterable[Value], **policy: Any
     ) -> None:
-        self._cloud = RecordingCloud()
+        self._cloud = RecordingCloud(default=_SKETCH)
         self._folder, self._detector, self._embedder = folder, Remembering(detector), embedder
         self._values = [value for value in values if value.known]
         self._policy = policy
