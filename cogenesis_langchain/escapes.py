@@ -38,7 +38,7 @@ _ESCAPE = re.compile(
 )
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
-_LIKELY = r"(?=[A-Za-z0-9+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
+_LIKELY = r"(?=[0-9]|[A-Za-z+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
 _ENCODED = re.compile(
     r"(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
@@ -46,7 +46,6 @@ _ENCODED = re.compile(
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
 )
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
-_JOINTS = re.compile(r"[/_+-]")
 
 
 def rounds(source: Mapped) -> Iterator[Mapped]:
@@ -127,17 +126,21 @@ def _decoded(match: re.Match[str]) -> str:
     token = match[0]
     if found := _HEX.fullmatch(token):
         return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _base64(token) or token
+    return _by_parts(token, "/_+-")
+
+
+def _by_parts(token: str, joints: str) -> str:
+    """The token decoded as a whole, else each of its parts, cut at the first of `joints`, then the next."""
     if whole := _base64(token):
         return whole
-    parts = _JOINTS.split(token)
-    if len(parts) == 1:
+    if not joints:
         return token
-    return " ".join(_base64(part) or part for part in parts) if any(map(_base64, parts)) else token
+    return joints[0].join(_by_parts(part, joints[1:]) for part in token.split(joints[0]))
 
 
 def _base64(token: str) -> str:
     """The text behind base64; "" if there is none."""
-    body = re.sub(r"[\r\n=]", "", token).replace("-", "+").replace("_", "/")
+    body = token.translate(_STANDARD) if len(token) > 3 else ""
     if len(body) < 4 or len(body) % 4 == 1:
         return ""
     try:
@@ -156,6 +159,7 @@ def _printable(data: bytes) -> str:
     return text if text.isprintable() or not _CONTROL.search(text) else ""
 
 
+_STANDARD = str.maketrans("-_", "+/", "\r\n=")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 

@@ -130,8 +130,10 @@ def is_foreign(char: str) -> bool:
     """Whether this is a letter, but none of an alphabet that Latin words are written in."""
     if char.isascii() or not char.isalpha():
         return False
-    name = unicodedata.name(unicodedata.normalize("NFKD", char)[0], "")
-    return not name.startswith(("LATIN SMALL LETTER", "LATIN CAPITAL LETTER"))
+    base = unicodedata.normalize("NFKD", char)[0]
+    if not unicodedata.name(base, "").startswith(("LATIN SMALL LETTER", "LATIN CAPITAL LETTER")):
+        return True
+    return "\u0250" <= base < "\u1e00" or base >= "\u2c60"  # phonetic and scholarly letters
 
 
 def has_foreign(text: str) -> bool:
@@ -150,7 +152,8 @@ def _fold(char: str) -> tuple[str, str]:
         return str(unicodedata.decimal(char)), "0"
     if category[0] not in "LN" and not _enclosed(char):
         return " ", " "
-    base = _latin(char) or unicodedata.normalize("NFKD", char)
+    lower = char.lower()  # because names differ: Ɖ is an "African D", ɖ a "D with tail"
+    base = (len(lower) == 1 and _latin(lower)) or unicodedata.normalize("NFKD", char)
     letters = "".join(c for c in base.casefold() if c.isalnum())
     if not letters:
         return " ", " "

@@ -24,9 +24,9 @@ class NearMisses:
         self._neighbours: dict[str, str] = {}
         seeds: dict[str, set[tuple[bool, int]]] = {}
         for word in words:
-            half = len(word) // 2
+            half = len(word) // 2  # the letter behind it belongs to no seed: it may change places
             seeds.setdefault(word[:half], set()).add((True, len(word)))
-            seeds.setdefault(word[half:], set()).add((False, len(word)))
+            seeds.setdefault(word[half + 1 :], set()).add((False, len(word)))
             for form in (word, *_shortened(word)):
                 self._neighbours.setdefault(form, word)
         self._empty = not seeds
