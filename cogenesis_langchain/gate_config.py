@@ -77,4 +77,4 @@ def _as_tight(name: str, own: Any, general: Any) -> bool:
         return set(own) <= set(general)
     if name == "on_hit":
         return own == "block" or general == "local"
-    return general is None or own <= general
+    return general is None or bool(own <= general)

@@ -7,16 +7,20 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.cloud import Cloud
+from cogenesis_langchain.commands import receipts
 from cogenesis_langchain.config import load
 from cogenesis_langchain.egress import Gate, GateTransport
 from cogenesis_langchain.engine import Engine
@@ -532,6 +536,26 @@ def test_observe_records_what_would_leave_and_what_would_not(
     assert engine.audit.verify().ok
     on_disk = b"".join(file.read_bytes() for file in (tmp_path / "audit").rglob("*") if file.is_file())
     assert leaked(on_disk) == []
+
+
+def test_receipts_show_what_was_observed(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cogenesis receipts` lists them beside what left, for people and for machines."""
+    outbound = Outbound("http://x", "{}")
+    span = PrivateSpan("PERSON", 0, 3, 1.0, "known")
+    told: dict[str, Any] = {"route": "mask", "level": None, "bits": None, "user": USER}
+    audit.observed(outbound, **told)
+    audit.observed(outbound, **told, reason="a private value", spans=[span])
+    monkeypatch.setattr(receipts, "load_engine", lambda *_, **__: SimpleNamespace(audit=audit))
+    app = typer.Typer()
+    app.command()(receipts.receipts)
+    shown = CliRunner().invoke(app, []).output
+    assert "Nothing has left this machine." in shown
+    assert "observed  mask  would have been sent: nothing left" in shown
+    assert "observed  mask  a private value (PERSON): nothing left" in shown
+    document = json.loads(CliRunner().invoke(app, ["--json", "--verify"]).stdout)
+    assert [entry["status"] for entry in document["observed"]] == ["observed"] * 2
+    assert document["observed"][1]["spans"][0]["type"] == "PERSON"
+    assert (document["receipts"], document["refusals"], document["verify"]["ok"]) == ([], [], True)
 
 
 def test_observe_says_so_where_it_cannot_record(make_engine: EngineMaker, tmp_path: Path) -> None:

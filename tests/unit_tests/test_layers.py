@@ -150,7 +150,7 @@ def test_network_modules_have_one_home(module: str) -> None:
 def test_the_gate_is_short_enough_to_audit() -> None:
     """`egress.py` can be read in one sitting: about 200 lines, and its docstring says what is not covered."""
     text = (PACKAGE / "egress.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 260
+    assert len(text.splitlines()) <= 240
     assert "not covered" in (ast.get_docstring(ROOMS["egress"]) or "").lower()
 
 
