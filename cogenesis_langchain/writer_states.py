@@ -3,7 +3,7 @@
 One file for each state, sealed with its user's key, in a folder of the user's own. Its name is a keyed tag
 of model, settings and tokens; it opens only under that name and that user's key. What is damaged, foreign
 or of another version is passed over and replaced; where the disk or the key does not serve, the model
-simply reads.
+simply reads. Without encryption none are kept: llama.cpp would read them unchecked.
 
 What stays visible: how many states a user has, their sizes (which tell the length of the profile) and when
 they were last used.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ PER_SCOPE = 4  # states of one user: an earlier profile, another model
 _MAGIC = b"cogenesis-state-1"
 _HEAD = struct.Struct(f"<{len(_MAGIC)}sI")  # and the length of the sealed tokens
 _SUFFIX = ".state"
+_DRAFT_S = 3600
 
 
 class KeptStates:
@@ -61,7 +63,7 @@ class KeptStates:
         """
         with suppress(CryptoError, OSError):
             cipher = self._keys().find(scope) if self._max_bytes else None
-            if cipher is None:
+            if cipher is None or not cipher.sealing:
                 return 0, None
             longest, chosen = 0, None
             for path in self._of(scope, cipher, layout):
@@ -79,6 +81,8 @@ class KeptStates:
             return
         with suppress(CryptoError, OSError):
             cipher = self._keys().cipher(scope)
+            if not cipher.sealing:
+                return
             packed = array("I", tokens).tobytes()
             name = f"{_prefix(cipher, layout)}-{cipher.tag(f'{layout}|{packed.hex()}', PURPOSE)[:40]}"
             path = self._home(scope) / f"{name}{_SUFFIX}"
@@ -118,6 +122,9 @@ class KeptStates:
 
     def _make_room(self, scope: str, size: int) -> None:
         """Deletes the least recently used: of this scope beyond PER_SCOPE, and of all beyond the bytes."""
+        for draft in self._folder.glob("*/*.tmp"):  # of a process that was killed while it wrote
+            if time.time() - draft.stat().st_mtime > _DRAFT_S:
+                draft.unlink(missing_ok=True)
         ages = {path: path.stat() for path in self._folder.glob(f"*/*{_SUFFIX}")}
         oldest = sorted(ages, key=lambda path: ages[path].st_mtime_ns)
         own = [path for path in oldest if path.parent == self._home(scope)]

@@ -200,6 +200,26 @@ def test_nothing_is_written_where_none_is_wanted(states: StateMaker, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_without_encryption_no_state_is_kept(tmp_path: Path) -> None:
+    """A state that nobody sealed could be anything, and llama.cpp would read it unchecked."""
+    keys = Keys(None)
+    kept = KeptStates(tmp_path / "state", lambda: keys)
+    kept.put("ada", "layout", TOKENS, lambda: STATE)
+    assert kept.best("ada", "layout", TOKENS) == (0, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_drafts_of_a_killed_process_are_cleared(states: StateMaker, tmp_path: Path) -> None:
+    """An old half file goes with the next state; one that may still be written stays."""
+    states().put("ada", "layout", TOKENS, lambda: STATE)
+    old, young = (files(tmp_path)[0].with_name(f"{n}.state.tmp") for n in "01")
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    states().put("ada", "layout", TOKENS[:9], lambda: STATE)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_a_full_disk_does_not_stop_the_writer(
     process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
