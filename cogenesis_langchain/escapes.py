@@ -45,6 +45,7 @@ _ENCODED = re.compile(
     r"|(?:[0-9a-fA-F]{2}[ :-]){3,}[0-9a-fA-F]{2}(?![0-9A-Za-z])"
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
 )
+_FEWEST = 4  # characters of base64: three letters
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
 
 
@@ -125,12 +126,14 @@ def _decoded(match: re.Match[str]) -> str:
     """What a token says in base64 or hexadecimal; itself where that is no text."""
     token = match[0]
     if found := _HEX.fullmatch(token):
-        return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _base64(token) or token
+        return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _by_parts(token, "")
     return _by_parts(token, "/_+-")
 
 
 def _by_parts(token: str, joints: str) -> str:
     """The token decoded as a whole, else each of its parts, cut at the first of `joints`, then the next."""
+    if len(token) < _FEWEST or token.isdigit():
+        return token
     if whole := _base64(token):
         return whole
     if not joints:
@@ -140,14 +143,14 @@ def _by_parts(token: str, joints: str) -> str:
 
 def _base64(token: str) -> str:
     """The text behind base64; "" if there is none."""
-    body = token.translate(_STANDARD) if len(token) > 3 else ""
-    if len(body) < 4 or len(body) % 4 == 1:
+    body = token.translate(_STANDARD)
+    if len(body) < _FEWEST or len(body) % 4 == 1:
         return ""
     try:
         text = _printable(base64.b64decode(body + "=" * (-len(body) % 4), validate=True))
     except binascii.Error:
         return ""
-    return text if len(body) > 4 or text.isalpha() else ""
+    return text if len(body) > _FEWEST or text.isalpha() else ""
 
 
 def _printable(data: bytes) -> str:
