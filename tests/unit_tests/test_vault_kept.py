@@ -5,20 +5,28 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 
 from cogenesis_langchain import vault_book
 from cogenesis_langchain.crypto import Keys, pseudonym
-from cogenesis_langchain.errors import VaultError
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.errors import InputError, VaultError
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.placeholders import hide, restore
-from cogenesis_langchain.types import Level, PrivateSpan, Route, Step
+from cogenesis_langchain.store import MemoryStore
+from cogenesis_langchain.types import ContextItem, Level, PrivateSpan, Route, Step
 from cogenesis_langchain.vault import Vault
 from cogenesis_langchain.vault_book import Bounds
+from tests.conftest import INSTRUCTION, USER
 
 A = ("ada", "thread-1")
 B = ("bo", "thread-1")
@@ -325,3 +333,99 @@ def test_nothing_prints_what_it_holds(again: Opener) -> None:
     shown = " ".join(map(repr, (vault, vault._books["ada"], vault.table(A), Bounds())))
     assert not any(word in shown for word in ("Quillon", "ada", "thread-1"))
     assert "Quillon" not in repr(shelf)
+
+
+# --- Which runs are kept --------------------------------------------------------------------------
+
+
+class Lasting(InMemorySaver):
+    """Stands for any checkpointer whose checkpoints outlive the process."""
+
+
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+
+
+def reopened(engine: Engine) -> Vault:
+    """The same folder, as the next process opens it, with a run of the thread begun."""
+    vault = Vault(engine.data_dir / "vault", lambda: engine.keys)
+    vault.keep((USER, "t"))
+    return vault
+
+
+def test_runs_that_end_with_the_process_leave_nothing(engine: Engine) -> None:
+    """No thread, a thread without a checkpointer, or one in memory: no vault and no key on disk."""
+    create_privacy_router(engine=engine, user_id=USER).invoke(INSTRUCTION)
+    create_privacy_router(engine=engine, user_id=USER).invoke(INSTRUCTION, THREAD)
+    create_privacy_router(engine=engine, user_id=USER, checkpointer=InMemorySaver()).invoke(
+        INSTRUCTION, THREAD
+    )
+    assert not (engine.data_dir / "vault").exists()
+
+
+async def test_every_door_keeps_a_lasting_thread(engine: Engine) -> None:
+    """invoke, stream, their async twins, batch and update_state: on disk, and out of memory afterwards."""
+    router = create_privacy_router(engine=engine, user_id=USER, checkpointer=Lasting())
+    router.invoke(INSTRUCTION, THREAD)
+    list(router.stream(INSTRUCTION, THREAD))
+    await router.ainvoke(INSTRUCTION, THREAD)
+    assert [chunk async for chunk in router.astream(INSTRUCTION, THREAD)]
+    router.batch([INSTRUCTION], THREAD)
+    router.update_state(THREAD, {"messages": [("user", "Said elsewhere.")]}, as_node="finish")
+    handles = [message.content for message in router.get_state(THREAD).values["messages"]]
+    assert len(handles) == 11
+    assert len(engine.vault) == 0
+    vault = reopened(engine)
+    texts = [vault.get((USER, "t"), handle) for handle in handles]
+    assert "Said elsewhere." in texts[-1]
+    assert sum(INSTRUCTION in text for text in texts) >= 5
+
+
+def test_stopped_and_refused_runs_leave_the_memory(engine: Engine) -> None:
+    """A stream that nobody reads to its end, and a request that is no request, end their run too."""
+    router = create_privacy_router(engine=engine, user_id=USER, checkpointer=Lasting())
+    stream = router.stream(INSTRUCTION, THREAD, stream_mode="messages")
+    next(stream)
+    assert len(engine.vault) == 1
+    stream.close()
+    with pytest.raises(InputError):
+        router.invoke("  ", THREAD)
+    assert len(engine.vault) == 0
+
+
+def test_a_subgraph_is_kept_with_its_parents_checkpoints(engine: Engine) -> None:
+    """A router inside somebody's graph has no checkpointer of its own, but its handles are in theirs."""
+    parent = StateGraph(MessagesState)
+    parent.add_node("router", create_privacy_router(engine=engine, user_id=USER))
+    parent.add_edge(START, "router")
+    parent.compile(checkpointer=Lasting()).invoke({"messages": [("user", INSTRUCTION)]}, THREAD)
+    assert book_of(engine.data_dir, USER).exists()
+
+
+def test_two_users_of_one_folder_never_meet(make_engine: Callable[..., Engine]) -> None:
+    """50 concurrent runs in lasting threads of the same name: neither file opens the other's texts."""
+    items = {"ann": "Name: Ann Greenshoe", "bob": "Name: Bob Yellowhat"}
+
+    class TwoUsers:
+        def __init__(self) -> None:
+            self.stores = {u: MemoryStore([ContextItem("profile", t)], user=u) for u, t in items.items()}
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda user, *args, **kwargs: getattr(self.stores[user], name)(user, *args, **kwargs)
+
+    engine = make_engine({"store": TwoUsers()})
+    routers = {
+        user: create_privacy_router(engine=engine, user_id=user, checkpointer=Lasting()) for user in items
+    }
+
+    def one(number: int) -> tuple[str, str]:
+        user = "ann" if number % 2 else "bob"
+        thread = {"configurable": {"thread_id": str(number // 10)}}
+        return user, str(routers[user].invoke(f"{INSTRUCTION} From {user}.", thread)["messages"])
+
+    with ThreadPoolExecutor(8) as pool:
+        for user, said in pool.map(one, range(50)):
+            other = "bob" if user == "ann" else "ann"
+            assert items[user].removeprefix("Name: ") in said
+            assert items[other].removeprefix("Name: ") not in said
+            assert f"From {other}." not in said
+    assert len(engine.vault) == 0
