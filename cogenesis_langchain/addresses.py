@@ -45,7 +45,6 @@ PATTERNS: tuple[Pattern, ...] = (
         + _STREETS
         + r"\b\.?"
         r"(?:\ [NSEW]{1,2}\b)?",
-        where="digits",
         flags=re.UNICODE,
     ),
     pattern(

@@ -39,7 +39,7 @@ _CUES = (
     (_cue(r"(?:name\ is|name's|name:|named|signed:?|attn:?|contact:|patient:|client:|author:)\s"), True, ""),
     (_cue(rf"(?:my|our|his|her)\ (?:{_KIN}),?\ "), False, "word"),
     (_cue(r"(?:dear|hi|hello|hey|good\ morning|good\ evening)\ "), True, "line"),
-    (_cue(rf"\n[ \t>]*+(?:{_SIGN_OFF})[,.!]?[ \t]*+\n\s*+"), False, ""),
+    (_cue(rf"(?:{_SIGN_OFF})[,.!]?[ \t]*+\n\s*+"), False, "line"),
 )
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]{0,30}\w)?")
 _BETWEEN = re.compile(

@@ -71,7 +71,11 @@ def _kind(
         return "CREDIT_CARD", 0.9
     if sizes == [3, 2, 4] and groups[0] not in ("000", "666") and "(" not in run:
         return ("US_ITIN" if groups[0][0] == "9" else "US_SSN"), 0.85 if _DASHES.search(run) else 0.6
-    if _is_date(groups) or (count in (10, 13) and digits.startswith(("978", "979")) and len(groups) != 3):
+    if (
+        _is_date(groups)
+        or digits.endswith("00000")
+        or (count in (10, 13) and digits.startswith(("978", "979")) and len(groups) != 3)
+    ):
         return None
     before = text.lower[max(start - _BEFORE, 0) : start]
     said = bool(_PHONE_WORDS.search(before) or _PHONE_WORDS_AFTER.match(text.lower, end, end + _AFTER))
@@ -88,14 +92,14 @@ def _kind(
         return "ID_NUMBER", 0.55
     if named and (len(groups) == 1 or count >= 8):
         return named, 0.6
-    if len(groups) == 1 and 9 <= count <= 20 and not digits.endswith("00000"):
+    if len(groups) == 1 and 9 <= count <= 20:
         return "ID_NUMBER", 0.5
     return None
 
 
 def is_card(digits: str, sizes: Sequence[int]) -> bool:
     """Whether 12 to 19 digits are a payment card's: grouping, first digit and Luhn's check digit."""
-    if not 12 <= len(digits) <= 19 or digits[0] not in "123456" or len(set(digits)) < 3:
+    if not 12 <= len(digits) <= 19 or digits[0] not in "123456" or len(set(digits)) < 2:
         return False
     if len(digits) == 13 and digits[0] == "1":  # a time in milliseconds
         return False

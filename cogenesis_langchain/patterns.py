@@ -150,7 +150,7 @@ _REACHING: tuple[Pattern, ...] = (
     pattern(
         "LINK",
         0.55,
-        r"https?://[^\s<>\"'`)\]]{4,2000}+(?<![.,;:!?])",
+        r"https?://[^\s<>\"'`)\]]{4,2000}(?<![.,;:!?])",
         ("://",),
         check=_is_certain_page,
         lower=True,
@@ -209,7 +209,8 @@ _LIFE: tuple[Pattern, ...] = (
     pattern(
         "SALARY",
         0.55,
-        r"(?:salary|income|wages?|earns?|earning|paid|compensation|gehalt|salaire|sueldo"
+        r"(?:salary|income|wages?|earns?|earning|(?:gets?|is|are|am|be)\ paid|compensation|gehalt"
+        r"|salaire|sueldo"
         r"|net\ worth)\b[^.\n0-9$€£]{0,30}+"
         r"([$€£]\s?[0-9][0-9.,]{0,12}[0-9]k?|[0-9][0-9.,]{1,12}[0-9]k?\s?(?:usd|eur|gbp|inr|dollars"
         r"|euros?|pounds|€|£|\$)?)",
@@ -218,7 +219,7 @@ _LIFE: tuple[Pattern, ...] = (
             "income",
             "wage",
             "earn",
-            "paid",
+            " paid",
             "compensation",
             "gehalt",
             "salaire",

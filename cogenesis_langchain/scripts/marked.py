@@ -138,7 +138,6 @@ LATIN = (
         0.6,
         rf"(?<![\w.,])(?:[A-Z]{{1,2}}-)?[0-9]{{4,5}}\ (?!(?:Euro|EUR|Uhr|Menschen|Personen|Mark|Prozent"
         rf"|Meter|Jahre|Kilometer)){_NAME}(?:[ -](?:am|an\ der|im|bei|sur|en|de|del|la|les?|{_NAME})){{0,3}}",
-        where="digits",
         flags=_U,
     ),
     pattern(
