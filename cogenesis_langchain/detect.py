@@ -9,7 +9,6 @@ Anything that goes wrong is a DetectorError, and then nothing is sent.
 
 from __future__ import annotations
 
-import re
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from cogenesis_langchain.known import SOURCE as KNOWN
 from cogenesis_langchain.known import KnownValues, is_common, merged
 from cogenesis_langchain.normalize import readable, squeeze
 from cogenesis_langchain.phrases import is_common_form, rare_phrases
-from cogenesis_langchain.rampart import SOURCE as RAMPART
+from cogenesis_langchain.refine import NAMES, refined
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 if TYPE_CHECKING:
@@ -37,12 +36,7 @@ QUIET: tuple[str, ...] = ("DATE_TIME", "URL", "NRP")
 
 MAX_CHARS = 1_000_000
 
-_FROM_NER = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "NRP"})
-_EDGES = " \t\r\n.,;:!?\"'`“”‘’«»()[]{}<>*_#|/\\-–—"
-# One line of what a model found: group 1 is what is left without an article before and a genitive after.
-_LINE = re.compile(rf"[{re.escape(_EDGES)}]*(?:(?:[Tt]he|[Aa]n?) )?([^\n\r]+?)(?:['’]s)?(?=[\n\r]|\Z)")
 _TRUSTED_SCORE = 0.5  # from which a finding makes a known value, or is looked for in the rest of the text
-_SURE_SCORE = 0.8  # from which Rampart is believed that a plain word in lower case is a name
 
 
 class Finder(Protocol):
@@ -119,7 +113,7 @@ class Detector:
                 found += known.find(text)
             spans = merged(found)
             if self.tier != "fast":
-                spans = merged([*spans, *_propagated(text, spans)])
+                spans = merged([*spans, *_propagated(text, spans, self._models().lexicon)])
         except DetectorError:
             raise
         except Exception as error:  # the cause may quote the text, so only its kind is told
@@ -151,8 +145,8 @@ class Detector:
         if self.tier == "thorough":
             yield from scripts.find(text)
         if models.analyzer:
-            for span in models.analyzer.find(text):
-                yield from _trimmed(text, span, models.lexicon)
+            found = list(models.analyzer.find(text))
+            yield from refined(text, found, models.lexicon, doubted=bool(models.analyzer.rampart))
         if models.lexicon:
             yield from models.lexicon.rare(text)
 
@@ -188,53 +182,35 @@ class Detector:
 # --- spans ----------------------------------------------------------------------------------------
 
 
-def _trimmed(text: str, span: PrivateSpan, plain: lexicon.Lexicon | None) -> Iterator[PrivateSpan]:
-    """The span line by line, without articles and punctuation around it, and without plain mistakes."""
-    if span.type not in _FROM_NER:
-        yield span
-        return
-    for line in _LINE.finditer(text, span.start, span.end):
-        start, end = line.span(1)
-        end = start + len(text[start:end].rstrip(_EDGES))
-        if start < end and not _is_mistake(text[start:end], span, plain):
-            yield replace(span, start=start, end=end)
-
-
-def _is_mistake(inside: str, span: PrivateSpan, plain: lexicon.Lexicon | None) -> bool:
-    """Whether a model took a plain word for a name: "SSN" for a company, "mandolin" for a person."""
-    if is_common(inside):
-        return inside.islower() or span.type == "ORGANIZATION"
-    if plain is None or (span.source == RAMPART and span.score >= _SURE_SCORE):
-        return False
-    if span.type == "ORGANIZATION" and lexicon.is_modern(inside):
-        return True
-    return inside.islower() and span.type != "LOCATION" and plain.holds_all(inside)
-
-
 def _is_noise(value: str, type: str) -> bool:
     """Whether a finding is good enough to hide, yet not to be looked for in everything from now on."""
-    if type in _FROM_NER and " " not in value:
+    if type in NAMES and " " not in value:
         return value.islower() or is_common_form(value, is_common)
     return type == "PROPER_NOUN" or is_common(value)
 
 
-def _propagated(text: str, spans: Sequence[PrivateSpan]) -> list[PrivateSpan]:
+def _propagated(text: str, spans: Sequence[PrivateSpan], plain: lexicon.Lexicon | None) -> list[PrivateSpan]:
     """A string found private once is private everywhere in the text, parts of a name included.
 
-    Takes merged spans; gives those that none of them covers yet.
+    Takes merged spans; gives those that none of them covers yet. Plain words count in lower case only where
+    they were found so.
     """
     once = {
         (text[s.start : s.end], s.type)
         for s in spans
-        if s.source != KNOWN and s.type in _FROM_NER and s.score >= _TRUSTED_SCORE
+        if s.source != KNOWN and s.type in NAMES and s.score >= _TRUSTED_SCORE
     }
     if not once:
         return []
     values = KnownValues(KnownValue(value, kind, "entity") for value, kind in sorted(once))
+    spellings = {value for value, _ in once}
     starts = [s.start for s in spans]
     again = []
     for span in values.find(text):
         before = bisect_right(starts, span.start) - 1
-        if before < 0 or span.end > spans[before].end:
+        if before >= 0 and span.end <= spans[before].end:
+            continue
+        found = text[span.start : span.end]
+        if found in spellings or not found.islower() or plain is None or not plain.holds_all(found):
             again.append(replace(span, score=min(span.score, 0.85), source="propagated"))
     return again

@@ -21,8 +21,8 @@ from typing import Any
 from cogenesis_langchain import pipelines, yaml_lines
 from cogenesis_langchain.errors import ConfigError, DetectorError, ModelError
 from cogenesis_langchain.known import is_common
+from cogenesis_langchain.rampart import HINT, TYPES, Rampart
 from cogenesis_langchain.rampart import SOURCE as RAMPART
-from cogenesis_langchain.rampart import TYPES, Rampart
 from cogenesis_langchain.types import PrivateSpan
 
 _KEYS = frozenset(
@@ -241,7 +241,7 @@ def _rampart_recognizer(model: Rampart) -> Any:
             self.seconds += time.monotonic() - begun
             return [pa.RecognizerResult(s.type, s.start, s.end, s.score) for s in found if s.type in entities]
 
-    return RampartRecognizer(list(TYPES), name=RAMPART, supported_language="en")
+    return RampartRecognizer([*TYPES, HINT], name=RAMPART, supported_language="en")
 
 
 def _source(result: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ OVERLAP = 64
 MAX_TOKENS = 200
 """Of one window. Prose has about 110; what has more is cut, so that no text costs more than twice as much."""
 THRESHOLD = 0.45
+HINT = "PERSON_HINT"
+"""Type of the words that may be part of a person's name: no finding, yet support for spaCy's."""
+HINT_SCORE = 0.02
 
 _TYPES = {
     "GIVEN_NAME": "PERSON",
@@ -54,6 +57,7 @@ _TYPES = {
 TYPES: tuple[str, ...] = tuple(dict.fromkeys(_TYPES.values()))
 """Presidio's names for what it finds."""
 
+_PERSON = TYPES.index("PERSON")
 _BETWEEN = re.compile(r"[\s\-'’.]{0,3}")
 _BETWEEN_LINES = re.compile(r"[\s,\-'’.]{0,4}")  # of one address
 
@@ -85,8 +89,13 @@ class Rampart:
         return cls(models.locate(models.RAMPART))
 
     def find(self, text: str) -> list[PrivateSpan]:
-        """Spans of `text`, sorted and not overlapping, with source "rampart"."""
-        return join(text, self._words(text))
+        """Spans of `text` with source "rampart": findings, and hints of type HINT apart from them."""
+        words = list(self._words(text))
+        hints = [w for w in words if w.scores[_PERSON] >= HINT_SCORE]
+        return [
+            *join(text, words),
+            *(PrivateSpan(HINT, w.start, w.end, w.scores[_PERSON], SOURCE) for w in hints),
+        ]
 
     def warm(self) -> None:
         """Load now rather than on first use."""
@@ -119,7 +128,7 @@ class Rampart:
             return self._loaded
 
 
-def join(text: str, words: Iterator[Word]) -> list[PrivateSpan]:
+def join(text: str, words: Iterable[Word]) -> list[PrivateSpan]:
     """Neighbouring words of one type as one span; the lines of an address count as neighbours."""
     spans: list[PrivateSpan] = []
     for word in words:
