@@ -275,6 +275,7 @@ def test_a_longer_known_value_takes_no_mask_away(make_engine: EngineMaker, cloud
         engine = make_engine({"store": store}, routing=routed("mask"))
         found = ask(engine, tool_turn("Well, and Tom Berg thanks you.", {"q": "mails"}))
         assert found["route"] == "mask", found["warnings"]
+        assert "fake" in {span["source"] for span in found["spans"] if span.get("message") == 2}
     assert cloud.bodies[0] == cloud.bodies[1]
     assert sent(cloud)[2]["content"] == "Well, and [[P1]] thanks you."
 
