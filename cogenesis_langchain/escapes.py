@@ -1,7 +1,8 @@
 """Escapes and encodings undone, one round at a time, with the map of offsets kept. Pure, linear time.
 
 Read: HTML entities and tags, percent, quoted-printable, JSON, \\x, octal and \\u{} escapes, Unicode's tag
-characters and variation selectors (which spell invisible text), base64 in both alphabets, hexadecimal.
+characters and variation selectors (which spell invisible text), base64 in both alphabets, hexadecimal,
+punycode.
 Every round makes text shorter, so nested encodings are bounded by the number of rounds.
 """
 
@@ -13,6 +14,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from cogenesis_langchain.mapped import Mapped, rewrite
@@ -40,7 +42,7 @@ _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
 _LIKELY = r"(?=[0-9]|[A-Za-z+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
 _ENCODED = re.compile(
-    r"(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
+    r"\bxn--[a-z0-9-]{1,60}|(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
     r"|(?:[0-9a-fA-F]{2}[ :-]){3,}[0-9a-fA-F]{2}(?![0-9A-Za-z])"
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
@@ -50,12 +52,15 @@ _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
 
 
 def rounds(source: Mapped) -> Iterator[Mapped]:
-    """`source`, then each step of decoding that changes it: escapes, then encodings, at most ROUNDS times."""
+    """`source`, then what decoding makes of it, at most ROUNDS times: escapes, encodings, both."""
     yield source
     for _ in range(ROUNDS):
         escaped = rewrite(source, _ESCAPE, _unescaped)
         if escaped is not source:
             yield escaped
+            encoded = rewrite(source, _ENCODED, _decoded)
+            if encoded is not source:
+                yield encoded  # padding at the end of a line looks like a soft line break
         decoded = rewrite(escaped, _ENCODED, _decoded)
         if decoded is not escaped:
             yield decoded  # beside the step before, because a word may look encoded
@@ -125,6 +130,9 @@ def _char(digits: str) -> str:
 def _decoded(match: re.Match[str]) -> str:
     """What a token says in base64 or hexadecimal; itself where that is no text."""
     token = match[0]
+    if token.startswith("xn--"):
+        with suppress(UnicodeError):
+            return token[4:].encode().decode("punycode")
     if found := _HEX.fullmatch(token):
         return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _by_parts(token, "")
     return _by_parts(token, "/_+-")

@@ -21,6 +21,17 @@ ADDRESS_TYPES = frozenset({"LOCATION", "ADDRESS"})
 _TITLES = frozenset(
     ["mr", "mrs", "ms", "miss", "dr", "prof", "sir", "madam", "lady", "lord", "rev", "hon", "jr", "sr", "md"]
 )
+_STREETS = """
+street st | avenue ave | road rd | lane ln | drive dr | boulevard blvd | court ct | place pl | square sq
+terrace ter | parkway pkwy | highway hwy | apartment apt | strasse str
+"""
+_SHORT = dict(pair.split() for pair in _STREETS.replace("\n", "|").split("|") if pair.strip())
+_LONG = {short: long for long, short in _SHORT.items()}
+_LEGAL = re.compile(
+    r"(?:[\s,]+(?:ltd|limited|inc|incorporated|llc|llp|plc|corp|corporation|co|company|gmbh|ag|kg|ohg|ug|sarl|sas|sa"
+    r"|bv|nv|oy|ab|as|aps|srl|spa|pty)\.?)+$",
+    re.IGNORECASE,
+)
 _UMLAUTS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
     | {"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "Ø": "Oe", "Å": "Aa"}
@@ -34,6 +45,7 @@ posteo fastmail zoho yandex t-online freenet orange free laposte comcast verizon
 example test invalid localhost
 """  # the last line: the names that RFC 2606 keeps for examples
 _PROVIDERS = frozenset(_SHARED.split())
+_TELLING = 7  # characters from which the name of a company tells something without its legal form
 _LABEL = 5  # letters from which the name of a domain tells something without its ending
 _URL = re.compile(r"(?:https?://)?(?:www\.)?([^\s/]+\.[^\s]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+(]?[\d\s()./\u2010-\u2015-]{7,}")
@@ -78,11 +90,27 @@ def _parts(value: KnownValue) -> list[str]:
         parts = [p for p in re.split(r"[\s,]+", value.value) if p[:1].isupper() and fold(p) not in _TITLES]
     elif kind in ADDRESS_TYPES:
         parts = [p.strip() for p in re.split(r"[,;\n]", value.value)]
+        return [form for part in parts for form in _street(part) if form != value.value]
     if len(parts) > 1:
         return [part for part in parts if part]
+    if kind == "ORGANIZATION":
+        return _company(value.value)
     if mail := _MAIL.fullmatch(value.value.strip()):
         return [part for part in (_mailbox(mail[1]), *_domain(mail[2])) if part]
     return []
+
+
+def _street(line: str) -> list[str]:
+    """A line of an address, its words in full and abbreviated."""
+    words = fold(line).split()
+    forms = [line, *(" ".join(table.get(word, word) for word in words) for table in (_SHORT, _LONG))]
+    return [form for i, form in enumerate(forms) if form and (i == 0 or form.split() != words)]
+
+
+def _company(name: str) -> list[str]:
+    """A company's name without its legal form, where what is left still says something."""
+    short = _LEGAL.sub("", name.strip())
+    return [short] if short != name.strip() and len(short) >= _TELLING else []
 
 
 def _mailbox(local: str) -> str:

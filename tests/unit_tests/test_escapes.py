@@ -32,6 +32,8 @@ def last(text: str) -> str:
         ("\u1100\u1161\u11ab", "간"),
         ("by Tm9yYQ==, QW5u and Tm9yYSBMaW5kcXZpc3Q", "by Nora, Ann and Nora Lindqvist"),
         ("/data/w6TDtsO8w5_igqw/x", "/data/äöüß€/x"),
+        ("http://xn--mller-kva.example/", "http://müller.example/"),
+        ("=?UTF-8?B?TsO2cmE=?= =?utf-8?Q?N=C3=B6ra?=", "=?UTF-8?B?Nöra?= =?utf-8?Q?Nöra?="),
         ("4e6f7261 4e 6f 72 61 0x4e6f7261 4e:6f:72:61", "Nora Nora Nora Nora"),
     ],
 )
@@ -65,12 +67,14 @@ def test_nested_encodings_are_read_to_a_bound(encode: object) -> None:
     assert last(text) == "Nora & Löw"
     for _ in range(20):
         text = encode(text) if len(text) < 50_000 else text  # type: ignore[operator]
-    assert len(list(rounds(plain(text)))) <= 2 * ROUNDS + 1
+    assert len(list(rounds(plain(text)))) <= 3 * ROUNDS + 1
 
 
 def test_steps_come_one_by_one() -> None:
     """Every form is given: a later step may hide what an earlier one shows."""
-    assert [form.text for form in rounds(plain("%54m9yYQ%3D%3D"))] == ["%54m9yYQ%3D%3D", "Tm9yYQ==", "Nora"]
+    assert {"Tm9yYQ==", "Nora"} <= {form.text for form in rounds(plain("%54m9yYQ%3D%3D"))}
+    assert "Idan" in [form.text for form in rounds(plain("&#73;dan"))]  # whose letters are base64, too
+    assert any("Nora" in form.text for form in rounds(plain("Tm9yYQ=\n&amp;")))  # padding, no soft line break
 
 
 def test_markup_alone_is_read_for_models() -> None:

@@ -82,6 +82,21 @@ def test_lines_of_an_address_are_values_too() -> None:
     assert found(matcher, "from harbourfield to 14 juniper lane") == ["harbourfield", "14 juniper lane"]
 
 
+@pytest.mark.parametrize("text", ["14 Juniper Ln", "14 juniper ln., Harbourfield", "14-juniper-lane"])
+@pytest.mark.parametrize("stored", ["14 Juniper Lane", "14 Juniper Ln, Harbourfield"])
+def test_streets_are_known_abbreviated_and_in_full(stored: str, text: str) -> None:
+    """Lane and Ln are one."""
+    (span, *_) = known(stored, type="LOCATION").find(text)
+    assert span.end >= len("14 Juniper Ln")
+
+
+def test_a_company_is_known_without_its_legal_form() -> None:
+    """Ltd, GmbH and the like come and go; what is left of a short name says too little."""
+    assert known("Zephyrine Co. Ltd.", type="ORGANIZATION").hits("I work at Zephyrine Limited")
+    assert not known("Apple Inc", type="ORGANIZATION").hits("an apple a day")
+    assert not known("Incorporated Arts", type="ORGANIZATION").hits("incorporated in the arts")
+
+
 @pytest.mark.parametrize("value", ["May", "garden", "42", "Jo", "assistant", "the"])
 def test_common_and_short_values_do_not_count_alone(value: str) -> None:
     """A body that merely holds everyday words is not blocked."""
