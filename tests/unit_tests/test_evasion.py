@@ -5,6 +5,7 @@ A drawn subset of the cases; with the real detector and in full it runs in the i
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections import Counter
@@ -21,8 +22,10 @@ from cogenesis_langchain.evals.cases import DOORS, PLACES, ROUTES, SENDING, Case
 from cogenesis_langchain.evals.disguises import DISGUISES
 from cogenesis_langchain.evals.evasion import Range, Tally
 from cogenesis_langchain.evals.values import read_values, shipped
+from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.testing import FakeDetector, FakeEmbedder
+from cogenesis_langchain.types import KnownValue
 
 KNOWN = [value for value in shipped() if value.known]
 ALL = list(cases(KNOWN))
@@ -129,3 +132,12 @@ def test_routes_that_send_are_those_of_the_policy() -> None:
 
     assert evasion.ROUTES == of_cases.ROUTES
     assert all(Route(name.partition(":")[0]).sends == (name in SENDING) for name in ROUTES)
+
+
+@pytest.mark.parametrize("after", ["\nKind regards", "\r\nstand-in", "=\n", "\n\nBest", ""])
+def test_an_encoding_that_ends_a_line_is_read(after: str) -> None:
+    """Padding before a line break is no soft line break of quoted-printable."""
+    known = KnownValues([KnownValue("Ilvara Penhallick", "PERSON", "declared")])
+    blob = base64.b64encode(b"Ilvara Penhallick").decode()
+    assert blob.endswith("=")
+    assert known.hits(f"found: {blob}{after}")
