@@ -89,6 +89,19 @@ def test_bent_placeholders_are_restored(bent: str) -> None:
     assert restore(f"Dear {bent}'s friends", table) == "Dear Nora's friends"
 
 
+def test_the_longest_form_is_restored_wherever_it_is_cut() -> None:
+    """Nothing of it is shown early, however much of it stands in the first chunk."""
+    table = Table()
+    table.placeholder("Nora", "PERSON")
+    longest = "\\[\\[ \t**`P-000000001.0001's`**  \\]\\]"
+    assert len(longest) == LONGEST
+    stream = f"Dear {longest} guests"
+    for cut in range(len(stream) + 1):
+        restorer = StreamRestorer(table)
+        pieces = [restorer.feed(stream[:cut]), restorer.feed(stream[cut:]), restorer.close()]
+        assert "".join(pieces) == "Dear Nora's guests"
+
+
 def test_an_ending_inside_the_brackets_stays_behind_the_value() -> None:
     """`[[P1's]]` is what a cloud makes of a genitive."""
     table = Table()
