@@ -14,7 +14,6 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from cogenesis_langchain.mapped import Mapped, rewrite
@@ -42,11 +41,12 @@ _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
 _LIKELY = r"(?=[0-9]|[A-Za-z+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
 _ENCODED = re.compile(
-    r"\bxn--[a-z0-9-]{1,60}|(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
+    r"(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
     r"|(?:[0-9a-fA-F]{2}[ :-]){3,}[0-9a-fA-F]{2}(?![0-9A-Za-z])"
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
 )
+_PUNYCODE = re.compile(r"\bxn--([a-z0-9-]{1,60})")
 _FEWEST = 4  # characters of base64: three letters
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
 
@@ -58,10 +58,10 @@ def rounds(source: Mapped) -> Iterator[Mapped]:
         escaped = rewrite(source, _ESCAPE, _unescaped)
         if escaped is not source:
             yield escaped
-            encoded = rewrite(source, _ENCODED, _decoded)
+            encoded = _read(source)
             if encoded is not source:
                 yield encoded  # padding at the end of a line looks like a soft line break
-        decoded = rewrite(escaped, _ENCODED, _decoded)
+        decoded = _read(escaped)
         if decoded is not escaped:
             yield decoded  # beside the step before, because a word may look encoded
         if decoded is source:
@@ -127,12 +127,24 @@ def _char(digits: str) -> str:
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else "\ufffd"
 
 
+def _read(source: Mapped) -> Mapped:
+    """Encodings read: base64, hexadecimal, punycode."""
+    if "xn--" in source.text:
+        source = rewrite(source, _PUNYCODE, _label)
+    return rewrite(source, _ENCODED, _decoded)
+
+
+def _label(match: re.Match[str]) -> str:
+    """A label of a domain, as people write it."""
+    try:
+        return match[1].encode().decode("punycode")
+    except UnicodeError:
+        return match[0]
+
+
 def _decoded(match: re.Match[str]) -> str:
     """What a token says in base64 or hexadecimal; itself where that is no text."""
     token = match[0]
-    if token.startswith("xn--"):
-        with suppress(UnicodeError):
-            return token[4:].encode().decode("punycode")
     if found := _HEX.fullmatch(token):
         return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _by_parts(token, "")
     return _by_parts(token, "/_+-")
