@@ -116,11 +116,17 @@ class Engine:
 
     @property
     def detector(self) -> Detector:
-        """Presidio, in the tier that the policy names."""
+        """The tier that the policy names, with the adopter's own detectors."""
         from cogenesis_langchain.detect import Detector
+        from cogenesis_langchain.extra import load as named
 
         privacy = self.config.privacy
-        return self._room("detector", lambda: Detector(privacy.tier, presidio=self.config.presidio or None))
+        return self._room(
+            "detector",
+            lambda: Detector(
+                privacy.tier, presidio=self.config.presidio or None, extra=named(privacy.detectors)
+            ),
+        )
 
     @property
     def store(self) -> ContextSource:

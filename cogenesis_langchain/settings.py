@@ -117,6 +117,8 @@ class PrivacyConfig(Section):
     mode: Literal["enforce", "observe"] = "enforce"
     """`observe` decides, builds and logs, and sends nothing."""
     tier: Literal["fast", "balanced", "thorough"] = "balanced"
+    detectors: tuple[str, ...] = ()
+    """Detectors of your own that run beside ours, as `package.module:name`; async ones will do."""
     known_values: KnownValuesConfig = KnownValuesConfig()
     gate: GateConfig = GateConfig()
     ledger: LedgerConfig = LedgerConfig()

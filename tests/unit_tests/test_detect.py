@@ -42,8 +42,8 @@ def found(detector: Detector, text: str, **options: object) -> dict[str, str]:
     return {text[s.start : s.end]: s.type for s in detector.detect(text, **options)}  # type: ignore[arg-type]
 
 
-def test_presidio_and_our_own_patterns_are_found(fast: Detector) -> None:
-    """Cards and mail by Presidio, keys by us, known values by the user's store."""
+def test_our_own_patterns_and_known_values_are_found(fast: Detector) -> None:
+    """Cards, mail and keys by their form, known values by the user's store."""
     known = KnownValues([KnownValue("Nora Lindqvist", "PERSON", "field")])
     text = "N\u200bora, card 4111 1111 1111 1111, tom@example.org, sk-proj-abcDEF0123456789abcd"
     assert found(fast, text, known=known) == {
@@ -52,6 +52,33 @@ def test_presidio_and_our_own_patterns_are_found(fast: Detector) -> None:
         "tom@example.org": "EMAIL_ADDRESS",
         "sk-proj-abcDEF0123456789abcd": "API_KEY",
     }
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        "ｔｏｍ＠ｅｘａｍｐｌｅ．ｏｒｇ",
+        "t\u200bo\u00adm@exam\u2060ple.org",
+        "tom&#64;example&#46;org",
+        "tom%40example.org",
+        "４１１１ １１１１ １１１１ １１１１",
+    ],
+)
+def test_disguised_text_is_read_and_covered_as_it_stands(fast: Detector, disguised: str) -> None:
+    """The finding covers exactly the disguised stretch, whatever had to be undone to see it."""
+    text = f"Reach me: {disguised} (any time)"
+    (span,) = fast.detect(text)
+    assert text[span.start : span.end] == disguised
+
+
+def test_the_fast_tier_loads_no_presidio() -> None:
+    """Without recognisers of the user's own, neither Presidio nor a model is loaded."""
+    code = (
+        "import sys; from cogenesis_langchain.detect import Detector;"
+        "assert Detector('fast').detect('mail a@b.org');"
+        "sys.exit(bool({'spacy', 'presidio_analyzer', 'onnxruntime'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_spans_are_sorted_apart_and_marked(fast: Detector) -> None:
@@ -63,17 +90,28 @@ def test_spans_are_sorted_apart_and_marked(fast: Detector) -> None:
     assert {s.message for s in spans} == {2}
 
 
-def test_context_words_still_raise_scores(fast: Detector) -> None:
-    """Without a lemmatizer Presidio's context words keep working."""
-    (alone,) = [s for s in Detector("fast", min_score=0).detect("H1234567") if s.type == "US_DRIVER_LICENSE"]
-    (beside,) = [s for s in fast.detect("my driver license is H1234567") if s.type == "US_DRIVER_LICENSE"]
+def test_context_words_still_raise_scores() -> None:
+    """Without a lemmatizer the context words of Presidio's recognisers keep working."""
+    detector = Detector("fast", presidio=ZIP)
+    (alone,) = [s for s in detector.detect("my HP-1234") if s.type == "HARBOUR_PASS"]
+    (beside,) = [s for s in detector.detect("my harbour card HP-1234") if s.type == "HARBOUR_PASS"]
     assert beside.score > alone.score
+
+
+def test_presidios_own_patterns_run_only_where_named(fast: Detector) -> None:
+    """They cost more than ours and find little more; who names one in the configuration has it."""
+    text = "my driver license is H1234567"
+    named = {"recognizers": [{"name": "UsLicenseRecognizer", "type": "predefined"}]}
+    assert "US_DRIVER_LICENSE" not in found(fast, text).values()
+    assert "US_DRIVER_LICENSE" in found(Detector("fast", presidio=named), text).values()
 
 
 def test_quiet_labels_are_off_unless_asked_for(fast: Detector) -> None:
     """Bare URLs are not reported, and are where somebody wants them."""
-    assert found(fast, "see https://example.com/a on 2024-01-02") == {}
-    assert "URL" in found(Detector("fast", quiet=()), "see https://example.com/a").values()
+    url = {"recognizers": [{"name": "UrlRecognizer", "type": "predefined"}]}
+    assert found(fast, "see https://example.com on 2024-01-02") == {}
+    assert found(Detector("fast", presidio=url), "see https://example.com") == {}
+    assert "URL" in found(Detector("fast", presidio=url, quiet=()), "see https://example.com").values()
 
 
 def test_unknown_mail_suffixes_are_mail_all_the_same(fast: Detector) -> None:
@@ -153,18 +191,21 @@ def test_failures_never_quote_the_text(fast: Detector) -> None:
     assert "Lindqvist" not in "".join(traceback.format_exception(error.value))
 
 
-def test_a_pattern_that_times_out_is_no_clean_text(fast: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pattern_that_times_out_is_no_clean_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Presidio skips such a pattern; here it stops the request."""
-    monkeypatch.setattr(fast._analyzer(), "timeout_s", 0.0)
+    detector = Detector("fast", presidio=ZIP)
+    monkeypatch.setattr(detector._models().analyzer, "timeout_s", 0.0)
     with pytest.raises(DetectorError, match="too long"):
-        fast.detect("text")
+        detector.detect("text")
 
 
 def test_nothing_is_logged(fast: Detector, caplog: pytest.LogCaptureFixture) -> None:
     """Even at level DEBUG no word of the text reaches a log."""
     logging.getLogger("presidio-analyzer").setLevel(logging.NOTSET)
     with caplog.at_level(logging.DEBUG):
-        Detector("fast").detect("my driver license of Lindqvist is H1234567, mail lindqvist@example.org")
+        Detector("fast", presidio=ZIP).detect(
+            "the harbour pass of Lindqvist is HP-1234, lindqvist@example.org"
+        )
     assert "indqvist" not in caplog.text
 
 
@@ -177,7 +218,11 @@ def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert found(Detector("fast"), "write nora@example.org") == {"nora@example.org": "EMAIL_ADDRESS"}
+    text = "nora@example.org has the pass HP-1234"
+    assert found(Detector("fast", presidio=ZIP), text) == {
+        "nora@example.org": "EMAIL_ADDRESS",
+        "HP-1234": "HARBOUR_PASS",
+    }
 
 
 def test_values_are_extracted_from_context(fast: Detector) -> None:
