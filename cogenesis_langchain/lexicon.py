@@ -30,9 +30,10 @@ WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _BODY = re.compile(r"[\u0300-\u036fA-Za-z\u00c0-\u024f\u1e00-\u1eff0-9'’-]+")  # of Latin letters
 _QUANTITY = re.compile(r"[0-9][0-9'’.,-]*[A-Za-z]{0,3}", re.ASCII)  # 12kg, 3rd, 90s, 500mb
 _ENDINGS = (
-    ("s", ""), ("es", ""), ("ies", "y"), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"), ("er", ""),
-    ("er", "e"), ("est", ""), ("est", "e"), ("ly", ""), ("ness", ""), ("able", ""), ("ization", "ize"),
-    ("isation", "ize"), ("ise", "ize"), ("ised", "ize"), ("ising", "ize"), ("our", "or"), ("ours", "or"),
+    ("s", ""), ("es", ""), ("ies", "y"), ("ier", "y"), ("iest", "y"), ("ily", "y"), ("ed", ""), ("ed", "e"),
+    ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"), ("est", ""), ("est", "e"), ("ly", ""), ("ness", ""),
+    ("able", ""), ("ization", "ize"), ("isation", "ize"), ("ise", "ize"), ("ised", "ize"), ("ising", "ize"),
+    ("our", "or"), ("ours", "or"),
 )  # fmt: skip
 _BEGINNINGS = (
     *("un", "re", "non", "pre", "multi", "over", "sub", "inter", "self", "mis", "under", "micro", "bio"),
@@ -183,7 +184,9 @@ class Lexicon:
         for mark in "-'’":
             if mark in word:
                 parts = [part for part in word.split(mark) if part]
-                return all(part in _SHORT_FORMS or part.isdigit() or part in self for part in parts)
+                return all(
+                    part in _SHORT_FORMS or len(part) == 1 or part.isdigit() or part in self for part in parts
+                )
         return self._is_inflected(word) or any(
             word.startswith(begin) and len(word) - len(begin) > 3 and word[len(begin) :] in self
             for begin in _BEGINNINGS

@@ -73,7 +73,7 @@ class Analyzer:
 
     def _reading_s(self) -> float:
         """Seconds that Rampart has read so far: its time grows with the text and is no pattern's fault."""
-        return sum(one.seconds for one in self.rampart)
+        return float(sum(one.seconds for one in self.rampart))
 
     def _artifacts(self, text: str, language: str) -> Any:
         artifacts = self.engine.nlp_engine.process_text(_softened(text), language)
