@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
+from cogenesis_langchain.automaton import finder
 from cogenesis_langchain.letters import DIGITS, written_for
 from cogenesis_langchain.normalize import Canonical, fold, squeeze, views
 from cogenesis_langchain.spellings import ADDRESS_TYPES, national, spellings
@@ -84,8 +84,6 @@ class KnownValues:
     def __init__(
         self, values: Iterable[KnownValue], *, min_length: int = 3, ignore: Iterable[str] = ()
     ) -> None:
-        import ahocorasick
-
         self.values = tuple(values)
         self.min_length = min_length
         self.ignore = tuple(ignore)
@@ -103,11 +101,7 @@ class KnownValues:
         alike: dict[str, list[_Pattern]] = {}
         for pattern in patterns.values():
             alike.setdefault(pattern.skeleton, []).append(pattern)
-        self._automaton: Any = ahocorasick.Automaton()
-        for skeleton, same in alike.items():
-            self._automaton.add_word(skeleton, tuple(same))
-        if patterns:
-            self._automaton.make_automaton()
+        self._patterns = finder(alike)
         self._by_skeleton = {skeleton: same[0] for skeleton, same in alike.items() if same[0].near}
         self._misses = NearMisses(self._by_skeleton)
 
@@ -143,7 +137,7 @@ class KnownValues:
         where: Sequence[int] = range(len(squeezed))
         if len(squeezed) < len(view.text):
             where = [i for i, char in enumerate(view.text) if char != " "]
-        for last, same in self._automaton.iter(skeleton):
+        for last, same in self._patterns(skeleton):
             start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
             ends = view.ends_word(end)
             for pattern in same:

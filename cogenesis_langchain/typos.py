@@ -9,7 +9,8 @@ nor hostile text make it slow.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+
+from cogenesis_langchain.automaton import finder
 
 SHORTEST = 8
 """Letters from which one of them may be wrong: shorter words have too many neighbours."""
@@ -19,8 +20,6 @@ class NearMisses:
     """An immutable matcher of words that are nearly one of `words`, all at least SHORTEST letters long."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        import ahocorasick
-
         self._neighbours: dict[str, str] = {}
         seeds: dict[str, set[tuple[bool, int]]] = {}
         for word in words:
@@ -29,30 +28,23 @@ class NearMisses:
             seeds.setdefault(word[half + 1 :], set()).add((False, len(word)))
             for form in (word, *_shortened(word)):
                 self._neighbours.setdefault(form, word)
-        self._empty = not seeds
-        self._automaton: Any = ahocorasick.Automaton()
-        for seed, places in seeds.items():
-            self._automaton.add_word(seed, (len(seed), tuple(places)))
-        if seeds:
-            self._automaton.make_automaton()
+        self._seeds = finder({seed: (len(seed), tuple(places)) for seed, places in seeds.items()})
 
     def find(self, text: str, fits: Callable[[int, int], bool]) -> Iterator[tuple[int, int, str]]:
         """(start, end, word) of each stretch of `text` that fits and is nearly, but not exactly, `word`."""
-        if self._empty:
-            return
-        for last, (size, places) in self._automaton.iter(text):
+        for last, (size, places) in self._seeds(text):
             for leads, length in places:
                 for long in (length - 1, length, length + 1):
                     start = last + 1 - size if leads else last + 1 - long
                     if start < 0 or start + long > len(text) or not fits(start, start + long):
                         continue
-                    if word := self._near(text[start : start + long], length):
+                    if word := self._near(text[start : start + long]):
                         yield start, start + long, word
 
-    def _near(self, stretch: str, length: int) -> str | None:
+    def _near(self, stretch: str) -> str | None:
         for form in (stretch, *_shortened(stretch)):
             word = self._neighbours.get(form)
-            if word is not None and len(word) == length and word != stretch:
+            if word is not None and word != stretch:
                 return word
         return None
 

@@ -42,6 +42,13 @@ def test_the_word_itself_and_other_words_are_no_misses() -> None:
     assert not list(NearMisses([]).find("lindqvist", fits))
 
 
+def test_words_that_are_near_each_other_do_not_hide_one_another() -> None:
+    """Whichever of them is nearer, something is found."""
+    for wrong in ("andersn", "anderson", "anderssn", "andersoon"):
+        words = [word for word in ("anderson", "andersson", "andersen") if word != wrong]
+        assert list(NearMisses(words).find(wrong, lambda start, end: True))
+
+
 def test_where_it_does_not_fit_nothing_is_found() -> None:
     """The caller says which stretches are words."""
     assert not list(NearMisses(["lindqvist"]).find("xlindqvst", lambda start, end: False))
