@@ -281,11 +281,11 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
     def _owned(self, run: _Run) -> None:
         """Raises InputError where the thread is another user's: its state is nobody else's to see."""
         if run.named and isinstance(self.checkpointer, BaseCheckpointSaver):
-            check_owner(super().get_state(run.config).values, run.scope)
+            check_owner(super().get_state(run.config).values, self.engine.vault.owner(run.scope))
 
     async def _aowned(self, run: _Run) -> None:
         if run.named and isinstance(self.checkpointer, BaseCheckpointSaver):
-            check_owner((await super().aget_state(run.config)).values, run.scope)
+            check_owner((await super().aget_state(run.config)).values, self.engine.vault.owner(run.scope))
 
     def bulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:
         """As every graph's; also behind `update_state`. Messages are interned first."""

@@ -6,7 +6,6 @@ are interned into the vault before the loop starts, and restored in whatever the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import uuid
@@ -129,7 +128,7 @@ def intern_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMess
         vault.get(scope, str(message.content))  # a handle of another scope is an error, not a text
         return message
     stored = message.model_copy(update={"id": message.id or str(uuid.uuid4())})
-    shown = _plain_id(str(stored.id), scope)
+    shown = _plain_id(str(stored.id), vault, scope)
     if isinstance(message, RemoveMessage):
         return RemoveMessage(id=shown)
     handle = vault.put(scope, json.dumps(message_to_dict(stored), ensure_ascii=False, default=str))
@@ -147,11 +146,11 @@ def intern_messages(messages: Sequence[BaseMessage], vault: Vault, scope: Scope)
     return [intern_message(message, vault, scope) for message in messages]
 
 
-def _plain_id(given: str, scope: Scope) -> str:
-    """Ids that frameworks make stay; what an application named itself may say something and is hashed."""
+def _plain_id(given: str, vault: Vault, scope: Scope) -> str:
+    """Ids that frameworks make stay; what an application named itself may say something and is renamed."""
     if given == REMOVE_ALL_MESSAGES or _MADE_ID.fullmatch(given):
         return given
-    return hashlib.sha256("\0".join((*scope, given)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return vault.alias(scope, given)
 
 
 def stored_message(message: BaseMessage, vault: Vault, scope: Scope) -> BaseMessage:

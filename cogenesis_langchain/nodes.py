@@ -8,8 +8,7 @@ local model cannot write either.
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -29,8 +28,7 @@ from cogenesis_langchain.errors import (
 from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
 from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.masking import Missed, cloud_messages, mask_frame, masked
-from cogenesis_langchain.placeholders import Table, blanked
+from cogenesis_langchain.masking import cloud_messages, prepare_masked
 from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
 from cogenesis_langchain.shape import parse
 from cogenesis_langchain.sketch import sketch_messages
@@ -38,13 +36,11 @@ from cogenesis_langchain.state import (
     RUN_FIELDS,
     RouterState,
     check_owner,
-    owner_of,
 )
 from cogenesis_langchain.types import (
     ContextType,
     GenericTask,
     Level,
-    Outbound,
     PrivateSpan,
     Route,
     Sendable,
@@ -55,8 +51,6 @@ RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
 _KIND_ONLY = "the topic is a known value of the user: only the kind is told"
 _OF_OTHERS = "a text by others holds known values of the user outside its own masks: local"
-_LOOKS = 3  # how often a thread is masked at most: what the last look still finds is the gate's business
-_HOLES = re.compile(r" {6,}|\n")  # where placeholders were, the shortest of which has six characters
 
 
 class Nodes:
@@ -73,10 +67,10 @@ class Nodes:
     def detect(self, state: RouterState, runtime: Run) -> Update:
         """Private spans in every message of the thread, known values included."""
         request, timings = self._request(state, runtime), dict[str, float]()
-        check_owner(state, request.scope)
+        owner = self.engine.vault.owner(request.scope)
+        check_owner(state, owner)
         texts = request.texts()
         signals: dict[str, Any] = {"length": sum(map(len, texts)), "turns": turns(state["messages"])}
-        owner = owner_of(request.scope)
         update: Update = {**RUN_FIELDS, "owner": owner, "signals": signals, "timings": timings}
         with clock(timings, "detect_ms"):
             try:
@@ -222,7 +216,14 @@ class Nodes:
         """The whole thread with placeholders; for texts of others the store may only veto."""
         request = self._request(state, runtime)
         try:
-            outbound = self._masked(request, [PrivateSpan(**span) for span in state["spans"]])
+            outbound = prepare_masked(
+                request.messages(),
+                [PrivateSpan(**span) for span in state["spans"]],
+                self.engine.vault.table(request.scope),
+                prepare=functools.partial(self.engine.cloud.prepare, stream=True),
+                look=self._detect,
+                min_score=self.engine.cloud.rules.min_score,
+            )
             _, *texts = parse(outbound.body.encode()).texts
             others = [text for m, text in zip(request.messages(), texts, strict=True) if by_others(m)]
             if any(map(request.known().hits, others)):
@@ -232,28 +233,6 @@ class Nodes:
         except (*NOT_SENT, VaultError) as error:
             return request.stay(why(error))
         return request.prepared(outbound)
-
-    def _masked(self, request: Request, spans: list[PrivateSpan]) -> Outbound:
-        """The masked thread, after another look: a detector finds other things in a text with holes in it."""
-        table, missed = self.engine.vault.table(request.scope), list[Missed]()
-        for _ in range(_LOOKS):
-            messages = masked(request.messages(), spans, table, missed)
-            outbound = self.engine.cloud.prepare([*mask_frame(), *messages], stream=True)
-            found = [one for one in self._missed(outbound, table) if one not in missed]
-            if not found:
-                break
-            missed += found
-        return outbound
-
-    def _missed(self, outbound: Outbound, table: Table) -> Iterator[Missed]:
-        """What the gate would stop in a masked thread, word for word."""
-        _, *texts = parse(outbound.body.encode()).texts
-        for number, text in enumerate(texts):
-            rest = blanked(text, table)
-            for span in self._detect(rest) if rest.strip() else ():
-                if span.score >= self.engine.cloud.rules.min_score:
-                    values = map(str.strip, _HOLES.split(rest[span.start : span.end]))
-                    yield from (Missed(number, value, span.type) for value in values if value)
 
     def cloud(self, state: RouterState, runtime: Run) -> Update:
         """The thread as it is: an explicit rule allows it for text that the caller labelled public."""

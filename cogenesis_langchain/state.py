@@ -7,7 +7,6 @@ offsets, names of rules and times.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -153,15 +152,12 @@ class RouterOutput(TypedDict, total=False):
     warnings: list[str]
 
 
-def owner_of(scope: tuple[str, str]) -> str:
-    """What a thread's state says of its user: enough to refuse another one."""
-    return hashlib.sha256("\0".join(("owner", *scope)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def check_owner(state: Mapping[str, Any], scope: tuple[str, str]) -> None:
-    """Raises InputError where `state` is of a thread that another user began."""
-    if state.get("owner") not in (None, owner_of(scope)):
-        raise InputError("this thread belongs to another user: use a thread_id of your own")
+def check_owner(state: Mapping[str, Any], owner: str) -> None:
+    """Raises InputError where `state` is of a thread that another user began (see `Vault.owner`)."""
+    if state.get("owner") not in (None, owner):
+        raise InputError(
+            "this thread belongs to another user, or what it held was purged: use a thread_id of your own"
+        )
 
 
 RUN_FIELDS: dict[str, Any] = {

@@ -38,6 +38,7 @@ class Shelf(Protocol):
 
     def put(self, text: str) -> str: ...
     def get(self, handle: str) -> str | None: ...
+    def alias(self, name: str) -> str: ...
     def table(self) -> Table: ...
     def floor(self) -> Step | None: ...
     def raise_floor(self, step: Step) -> Step: ...
@@ -47,12 +48,13 @@ class Shelf(Protocol):
 class MemoryShelf:
     """What a scope owns that ends with the process."""
 
-    __slots__ = ("_floor", "_handles", "_lock", "_spent", "_table", "_texts")
+    __slots__ = ("_aliases", "_floor", "_handles", "_lock", "_spent", "_table", "_texts")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._texts: dict[str, str] = {}
         self._handles: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
         self._table = Table()
         self._floor: Step | None = None
         self._spent: set[str] = set()
@@ -69,6 +71,11 @@ class MemoryShelf:
     def get(self, handle: str) -> str | None:
         """The text behind `handle`, or None."""
         return self._texts.get(handle)
+
+    def alias(self, name: str) -> str:
+        """What stands for `name`: random, and the same while this process lives."""
+        with self._lock:
+            return self._aliases.setdefault(name, secrets.token_hex(16))
 
     def table(self) -> Table:
         """The placeholder table."""
@@ -162,6 +169,14 @@ class Vault:
                 "kept too long ago, or the process that held it has ended; send the message again"
             )
         return text
+
+    def alias(self, scope: Scope, name: str) -> str:
+        """32 hex digits that stand for `name` in this scope, always the same, and tell nothing about it."""
+        return self._shelf(scope).alias(name)
+
+    def owner(self, scope: Scope) -> str:
+        """What a thread's state says of its user: enough to refuse another one, and no user's name."""
+        return self.alias(scope, "\0owner")
 
     def table(self, scope: Scope) -> Table:
         """The placeholder table of this scope, made on first use."""

@@ -71,6 +71,11 @@ class KeptShelf:
                 self._texts[handle] = opened(cipher, found[1], scope, TEXT, found[0], handle)
             return self._texts[handle]
 
+    def alias(self, name: str) -> str:
+        """What stands for `name`, in every process: a keyed tag."""
+        with self._book.reading() as (_, cipher):
+            return cipher.tag(f"{self._thread}\0{name}", f"{PURPOSE}-alias")[:32]
+
     def table(self) -> Table:
         """The placeholder table, with what other processes have issued meanwhile."""
         with self._lock:

@@ -79,6 +79,21 @@ def test_another_process_reads_what_was_kept(again: Opener) -> None:
     assert second.spend(A, "two")
 
 
+def test_an_alias_is_one_for_all_processes_and_tells_nothing(again: Opener, tmp_path: Path) -> None:
+    """What an application called a message stands in its checkpoints under a name that only the key gives."""
+    other = ("ada", "thread-2")
+    first, second = again(A, other, B), again(A)
+    alias = first.alias(A, "mail from Bram")
+    assert second.alias(A, "mail from Bram") == alias
+    assert len({alias, first.alias(other, "mail from Bram"), first.alias(B, "mail from Bram")}) == 3
+    elsewhere = Keys(tmp_path / "other-keys", backend="file")
+    vault = Vault(tmp_path / "other", lambda: elsewhere)
+    vault.keep(A)
+    assert vault.alias(A, "mail from Bram") != alias
+    memory = Vault()
+    assert memory.alias(A, "mail") == memory.alias(A, "mail") != Vault().alias(A, "mail")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(text=st.text(max_size=200), value=st.text(min_size=1, max_size=40))
 def test_any_text_and_value_survives(again: Opener, text: str, value: str) -> None:
@@ -429,3 +444,18 @@ def test_two_users_of_one_folder_never_meet(make_engine: Callable[..., Engine]) 
             assert items[other].removeprefix("Name: ") not in said
             assert f"From {other}." not in said
     assert len(engine.vault) == 0
+
+
+def test_a_lasting_thread_is_its_users_alone(engine: Engine) -> None:
+    """Another user is refused in it, by a mark that no list of user names can be tried against."""
+    saver = Lasting()
+    mine = create_privacy_router(engine=engine, user_id=USER, checkpointer=saver)
+    mine.invoke(INSTRUCTION, THREAD)
+    with pytest.raises(InputError, match="another user"):
+        create_privacy_router(engine=engine, user_id="eve", checkpointer=saver).invoke(INSTRUCTION, THREAD)
+    owner = mine.get_state(THREAD).values["owner"]
+    assert owner == reopened(engine).owner((USER, "t"))
+    engine.purge(USER)
+    with pytest.raises(InputError, match="purged"):
+        mine.invoke(INSTRUCTION, THREAD)
+    assert reopened(engine).owner((USER, "t")) != owner
