@@ -50,13 +50,7 @@ def parse(body: bytes) -> Chat:
         raise GateError("the body holds something else than plain chat messages and calls of tools")
     texts, other = [], [model]
     for message in messages:
-        pieces: list[str] = []
-        for text in _strings(message, other):
-            decoded = _decoded(text)
-            if decoded is not None:
-                other.append(text)
-            pieces.append(text if decoded is None else decoded)
-        texts.append("\n".join(pieces))
+        texts.append("\n".join(map(_plain, _strings(message, other))))
     return Chat(model, payload.get("stream") is True, tuple(texts), tuple(other))
 
 
@@ -123,10 +117,10 @@ def _json(text: str) -> Any:
     return None
 
 
-def _decoded(text: str) -> str | None:
-    """A text that is JSON as lines of `key: value`; None for any other text."""
+def _plain(text: str) -> str:
+    """A text that is JSON as lines of `key: value`; any other text as it is."""
     value = _json(text)
-    return None if value is None else "".join(_leaves(value))
+    return text if value is None else "".join(_leaves(value))
 
 
 def _leaves(value: Any) -> Iterator[str]:

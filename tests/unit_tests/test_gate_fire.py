@@ -140,10 +140,8 @@ PLACES = {
     "answer in JSON": conversation("{}", '{"to": "Quill\\u006fn Vexmoor"}'),
     "key twice in an answer": conversation("{}", '{"to": "Quillon Vexmoor", "to": "nobody"}'),
     "call and answer": conversation('{"first": "Quillon"}', "Vexmoor"),
-    "id": [
-        CloudMessage("assistant", (), (CloudToolCall("QuillonVexmoor", "f", hidden("{}")),)),
-        CloudMessage("tool", (hidden("x"),), tool_call_id="QuillonVexmoor"),
-    ],
+    "id of a call": [CloudMessage("assistant", (), (CloudToolCall("QuillonVexmoor", "f", hidden("{}")),))],
+    "id of an answer": [CloudMessage("tool", (hidden("x"),), tool_call_id="QuillonVexmoor")],
 }
 
 
@@ -213,15 +211,49 @@ def test_wherever_a_value_is_planted_it_is_found(
     assert "Zoë Vexmoor" in said
 
 
-def test_the_detector_reads_arguments_decoded(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"to": "ada\\u0040example.org"}',
+        '{"body": "{\\"to\\": \\"ada\\\\u0040example.org\\"}"}',
+        '{"ada\\u0040example.org": null}',
+    ],
+    ids=["value", "JSON in a string", "key"],
+)
+def test_the_detector_reads_arguments_decoded(
+    server: RecordingCloud, make: Callable[..., Cloud], arguments: str
+) -> None:
     """An escaped mail address in the arguments is an address, at its place in the message's text."""
     cloud = make()
-    outbound = cloud.prepare(conversation('{"to": "ada\\u0040example.org"}'))
+    outbound = cloud.prepare(conversation(arguments))
     with pytest.raises(GateHit) as caught:
         cloud.send(outbound, permit(outbound, detector=FakeDetector()))
     (span,) = caught.value.spans
     assert (span.type, span.message) == ("EMAIL_ADDRESS", 1)
     assert parse(outbound.body.encode()).texts[1][span.start : span.end] == "ada@example.org"
+    assert server.requests == []
+
+
+class Odd:
+    """Known values that find something without saying well where."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.place = start, end
+
+    def find(self, text: str) -> list[PrivateSpan]:
+        """One span, at a place that may not exist."""
+        return [PrivateSpan("PERSON", *self.place, 1.0, "known")]
+
+
+@pytest.mark.parametrize("place", [(0, 0), (5, 2), (10_000, 10_005)], ids=str)
+def test_a_hit_without_a_place_is_a_hit(
+    server: RecordingCloud, make: Callable[..., Cloud], place: tuple[int, int]
+) -> None:
+    """Whatever the matcher says of where: found is found, and nothing leaves."""
+    cloud = make()
+    outbound = cloud.prepare([CloudMessage("user", (hidden("x"),))])
+    with pytest.raises(GateError):
+        cloud.send(outbound, permit(outbound, known=Odd(*place)))
     assert server.requests == []
 
 
