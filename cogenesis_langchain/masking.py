@@ -20,12 +20,15 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessag
 from cogenesis_langchain.interning import Part, by_others, parts_of, role_of, rows_of
 from cogenesis_langchain.known import SOURCE as KNOWN
 from cogenesis_langchain.leaves import leaves, with_leaves
-from cogenesis_langchain.placeholders import Again, Table, hide
+from cogenesis_langchain.placeholders import Again, Table, blanked, hide
 from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.types import CloudMessage, CloudToolCall, PrivateSpan, Sendable
+from cogenesis_langchain.shape import parse
+from cogenesis_langchain.types import CloudMessage, CloudToolCall, Outbound, PrivateSpan, Sendable
 
 PROMPT = "mask.v2.txt"
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # OpenAI's rule
+_LOOKS = 3  # how often a thread is masked at most: what the last look still finds is the gate's business
+_HOLES = re.compile(r" {6,}|\n")  # where placeholders were, the shortest of which has six characters
 
 Shown = Callable[[int, str], Sendable]
 """(number of the message, one of its pieces) -> the piece as it may leave; pieces are asked for in order."""
@@ -38,6 +41,48 @@ class Missed:
     message: int
     value: str = field(repr=False)
     type: str
+
+
+def prepare_masked(
+    messages: Sequence[BaseMessage],
+    spans: Sequence[PrivateSpan],
+    table: Table,
+    *,
+    prepare: Callable[[Sequence[CloudMessage]], Outbound],
+    look: Callable[[str], Sequence[PrivateSpan]],
+    min_score: float,
+) -> Outbound:
+    """The masked thread as a body, looked at again: a detector finds other things in a text with holes in it.
+
+    What it finds there is masked too; the gate would stop the request for it.
+
+    Args:
+        messages, spans, table: as `masked` takes them.
+        prepare: makes the body (`Cloud.prepare`).
+        look: the detector, which is shown what the gate will show it.
+        min_score: what a detection needs to count.
+
+    """
+    missed: list[Missed] = []
+    for _ in range(_LOOKS):
+        outbound = prepare([*mask_frame(), *masked(messages, spans, table, missed)])
+        found = [one for one in _missed(outbound, table, look, min_score) if one not in missed]
+        if not found:
+            break
+        missed += found
+    return outbound
+
+
+def _missed(
+    outbound: Outbound, table: Table, look: Callable[[str], Sequence[PrivateSpan]], min_score: float
+) -> Iterator[Missed]:
+    _, *texts = parse(outbound.body.encode()).texts
+    for number, text in enumerate(texts):
+        rest = blanked(text, table)
+        for span in look(rest) if rest.strip() else ():
+            if span.score >= min_score:
+                values = map(str.strip, _HOLES.split(rest[span.start : span.end]))
+                yield from (Missed(number, value, span.type) for value in values if value)
 
 
 def mask_frame() -> list[CloudMessage]:
