@@ -3,10 +3,11 @@
 A key is 32 random bytes in the system's keyring, else in a file (0600, in a folder 0700). `seals` tells
 how entries are sealed with it.
 
-What is covered: a copy of the data folder without the keys, a stolen disk or backup of it, entries that
-were changed, moved to another place or put in by somebody without the key. What is not: whoever can read
-the key as well (root, the user's own programs, a backup that holds both), the memory of a running process,
-entries put back as they once were, and old blocks of a key file on drives that do not overwrite in place.
+What is covered: a copy of the data without its keys, and entries that were changed, moved to another place or
+put in by somebody without the key. What is not: whoever can read the keys as well (root, the user's own
+programs, a stolen disk or a backup that holds both; keys in files lie on the same disk unless their folder is
+put elsewhere), the memory of a running process, entries removed or put back as they once were, and old blocks
+of a key file on drives that do not overwrite in place.
 """
 
 from __future__ import annotations

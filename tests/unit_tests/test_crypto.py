@@ -8,6 +8,7 @@ import os
 import pickle
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keyring
@@ -205,6 +206,14 @@ def test_processes_agree_on_one_key(keys: Keys) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         tags = set(pool.map(_tag_of, [str(keys.folder)] * 8))
     assert tags == {keys.cipher("ada").tag(PRIVATE, "value")}
+
+
+def test_threads_agree_on_one_key(keys: Keys) -> None:
+    """Sixteen threads of one process, through one object and through several."""
+    many = [keys, Keys(keys.folder), Keys(keys.folder)]
+    with ThreadPoolExecutor(16) as pool:
+        tags = set(pool.map(lambda i: many[i % 3].cipher("ada").tag(PRIVATE, "value"), range(16)))
+    assert len(tags) == 1
 
 
 class Ring(KeyringBackend):
