@@ -65,6 +65,7 @@ class Book:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._opened: tuple[object, ...] = ()
+        self._pruned = 0.0
 
     def __repr__(self) -> str:
         return "Book()"
@@ -127,6 +128,8 @@ class Book:
             self.close()
             self._db = self._open(cipher)
             self._opened = (os.getpid(), self._path.stat().st_ino, cipher)
+        if time.time() - self._pruned > _DAY:
+            self._prune(self._db)
         return self._db, cipher
 
     def _open(self, cipher: Cipher) -> sqlite3.Connection:
@@ -139,7 +142,6 @@ class Book:
             db.execute("PRAGMA secure_delete = ON")
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             self._check(db, cipher)
-            self._prune(db)
         except BaseException:
             db.close()
             raise
@@ -152,6 +154,7 @@ class Book:
 
     def _prune(self, db: sqlite3.Connection) -> None:
         now, total = time.time(), 0
+        self._pruned = now
         for scope, last, size in db.execute(_SIZES).fetchall():
             total += size
             rested = now - last

@@ -311,6 +311,19 @@ def test_old_texts_go_and_floors_stay(again: Opener, monkeypatch: pytest.MonkeyP
     assert later.get(new, kept) == "y" * 6000, "a thread in use is never too large"
 
 
+def test_a_process_that_stays_open_forgets_too(again: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never restarts keeps nothing longer than one that does."""
+    old, new = ("ada", "old"), ("ada", "new")
+    vault = again(old, new)
+    handle = vault.put(old, TEXT)
+    vault.end(old)
+    now = vault_book.time.time
+    monkeypatch.setattr(vault_book.time, "time", lambda: now() + 91 * 86_400)
+    vault.keep(old)
+    with pytest.raises(VaultError, match="too long ago"):
+        vault.get(old, handle)
+
+
 def test_a_damaged_file_is_a_clear_error(again: Opener, tmp_path: Path) -> None:
     """Garbage, or a folder that cannot be written: VaultError, no traceback of SQLite."""
     vault = again()
