@@ -17,6 +17,7 @@ from cogenesis_langchain.store import ContextStore
 from cogenesis_langchain.testing import (
     FakeDetector,
     FakeEmbedder,
+    RecordingCloud,
     canaries,
     canary_context,
     leaked,
@@ -102,3 +103,24 @@ def test_purge_is_the_end_of_every_copy(make_engine: Callable[..., Engine], tmp_
             read(NAME)
     assert [entry.body for entry in copy.audit.receipts()] == [None] * 4
     assert told(everything(copied)) == []
+
+
+@pytest.mark.parametrize("how", ["destroyed", "damaged", "another"])
+def test_without_the_right_key_nothing_is_sent(
+    make_engine: Callable[..., Engine], cloud: RecordingCloud, tmp_path: Path, how: str
+) -> None:
+    """What must not leave cannot be read any more, so no request goes out, also in an old thread."""
+    engine = live(make_engine, tmp_path)
+    sent = len(cloud.requests)
+    (path,) = (tmp_path / "keys").glob("*.key")
+    if how == "destroyed":
+        path.unlink()
+    else:
+        path.write_bytes(b"damaged" if how == "damaged" else b"file:" + b"07" * 32)
+    with SqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as saver:
+        router = create_privacy_router(engine=engine, user_id=NAME, checkpointer=saver)
+        for thread in ("sketch", "mask", "new"):
+            with pytest.raises(CoGenesisError, match=r"key|opened|purge") as error:
+                router.invoke(ASKED, {"configurable": {"thread_id": thread}})
+            assert not leaked(str(error.value))
+    assert len(cloud.requests) == sent
