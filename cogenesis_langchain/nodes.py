@@ -29,6 +29,7 @@ from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
 from cogenesis_langchain.known import KnownValues
 from cogenesis_langchain.masking import cloud_messages, prepare_masked
+from cogenesis_langchain.remains import remains
 from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
 from cogenesis_langchain.shape import parse
 from cogenesis_langchain.sketch import sketch_messages
@@ -225,8 +226,9 @@ class Nodes:
                 min_score=self.engine.cloud.rules.min_score,
             )
             _, *texts = parse(outbound.body.encode()).texts
-            others = [text for m, text in zip(request.messages(), texts, strict=True) if by_others(m)]
-            if any(map(request.known().hits, others)):
+            before_after = zip(request.messages(), request.texts(), texts, strict=True)
+            known = request.known()
+            if any(remains(known, before, after) for m, before, after in before_after if by_others(m)):
                 if not runtime.context.dry_run:
                     self.engine.audit.veto(route="local", level=None, user=request.user, reason=_OF_OTHERS)
                 return request.stay(_OF_OTHERS)
