@@ -64,7 +64,7 @@ def to_messages(given: Any) -> list[BaseMessage]:
 Part = str | dict[str, Any] | list[Any]
 """One part of a message: text, or JSON whose leaves are read and replaced one by one."""
 
-SOURCES = frozenset({"mail", "document", "tool"})
+SOURCES = ("mail", "document", "tool")
 # Blocks that are never sent: a call stands in `tool_calls` too, a model's thoughts are its own.
 _SILENT = frozenset({"tool_use", "tool_call", "function_call", "thinking", "reasoning"})
 

@@ -49,11 +49,14 @@ def with_leaves(value: Any, new: Iterator[str]) -> Any:
 
 
 def json_of(text: str) -> Any:
-    """The object or list that `text` spells as JSON; None where it spells none, or one nested too deep."""
+    """The object or list that `text` spells as JSON; None for other text, and where it could not be sent on:
+    nested too deep, or with half a surrogate pair among its escapes.
+    """
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
         value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict | list) and not _too_deep(value) else None

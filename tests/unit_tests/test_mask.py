@@ -228,7 +228,7 @@ def test_calls_that_do_not_fit_travel_as_text(
 
 # --- text of others -------------------------------------------------------------------------------
 
-BY_OTHERS: list[Callable[[str], Sequence[BaseMessage]]] = [
+BY_OTHERS: list[Callable[[str], Sequence[Any]]] = [
     lambda text: tool_turn(text, {"q": "mails"}),
     lambda text: [HumanMessage(text, additional_kwargs={"source": "mail"}), HumanMessage("Please answer.")],
     lambda text: [
@@ -241,7 +241,7 @@ EMAIL = f"Dear all, {NORA} ({MAIL}) asks about the kelp harvest. Yours, Tom Berg
 
 @pytest.mark.parametrize("thread", BY_OTHERS)
 def test_masks_in_texts_of_others_tell_nothing_about_the_store(
-    make_engine: EngineMaker, cloud: RecordingCloud, thread: Callable[[str], Sequence[BaseMessage]]
+    make_engine: EngineMaker, cloud: RecordingCloud, thread: Callable[[str], Sequence[Any]]
 ) -> None:
     """Two users with different stores, the same mail: byte-identical bodies, every name masked in both."""
     profiles = [f"Name: {NORA}\nEmail: {MAIL}", "Name: Bram Oosterling\nEmail: bram@veldkamp.example"]
@@ -254,7 +254,7 @@ def test_masks_in_texts_of_others_tell_nothing_about_the_store(
 
 @pytest.mark.parametrize("thread", BY_OTHERS)
 def test_a_known_value_in_a_text_of_others_vetoes_and_masks_nothing(
-    make_engine: EngineMaker, cloud: RecordingCloud, thread: Callable[[str], Sequence[BaseMessage]]
+    make_engine: EngineMaker, cloud: RecordingCloud, thread: Callable[[str], Sequence[Any]]
 ) -> None:
     """What the detector does not see is not masked because a store knows it: the request stays here."""
     text = "the vexmoor harvest was good, they say"
@@ -269,15 +269,15 @@ def test_a_known_value_in_a_text_of_others_vetoes_and_masks_nothing(
 
 def test_a_longer_known_value_takes_no_mask_away(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """Where a store knows more words than the detector finds, the detector's are masked all the same."""
-    for phrase in ("and Tom Berg thanks", "rain"):
+    for phrase in ("so Tom Berg of", "rain"):
         value = KnownValue(phrase, "PHRASE", "declared")
         store = MemoryStore([ContextItem("note", "x")], values_of=lambda _, v=value: (v,))
         engine = make_engine({"store": store}, routing=routed("mask"))
-        found = ask(engine, tool_turn("Well, and Tom Berg thanks you.", {"q": "mails"}))
+        found = ask(engine, tool_turn("Well, so Tom Berg of course.", {"q": "mails"}))
         assert found["route"] == "mask", found["warnings"]
         assert "fake" in {span["source"] for span in found["spans"] if span.get("message") == 2}
     assert cloud.bodies[0] == cloud.bodies[1]
-    assert sent(cloud)[2]["content"] == "Well, and [[P1]] thanks you."
+    assert sent(cloud)[2]["content"] == "Well, so [[P1]] of course."
 
 
 def test_a_mail_is_not_the_request(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
@@ -382,8 +382,8 @@ def test_text_of_a_message_reads_json_as_lines() -> None:
     uses = [{"type": "tool_use", "id": "1", "name": "f", "input": call["args"]}]
     blocks: list[Any] = thought + uses
     assert text_of(AIMessage(blocks, tool_calls=[call])) == f"Well:\nto: name: {NORA}\nn: 1"
-    deep = "[" * 500 + "]" * 500
-    assert text_of(ToolMessage(deep, tool_call_id="1")) == deep
+    for hostile in ("[" * 500 + "]" * 500, "[" * 100_000, '["\\ud800"]', "[" + "1" * 5000 + "]"):
+        assert text_of(ToolMessage(hostile, tool_call_id="1")) == hostile
 
 
 def test_known_values_of_the_person_are_masked_in_their_own_words(
