@@ -97,7 +97,7 @@ def parts_of(message: BaseMessage) -> list[Part]:
         text = "\n".join(map(str, blocks))
     result = json_of(text) if by_others(message) else None
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return [text if result is None else result, *(call["args"] for call in calls)]
+    return [result if result and any(leaves(result)) else text, *(call["args"] for call in calls)]
 
 
 def _is_silent(block: Any) -> bool:

@@ -376,7 +376,8 @@ def test_text_of_a_message_reads_json_as_lines() -> None:
     call = {"name": "f", "args": {"to": {"name": NORA}, "n": [1, True, None]}, "id": "1"}
     assert text_of(AIMessage("Well:", tool_calls=[call])) == f"Well:\nto: name: {NORA}\nn: 1"
     assert text_of(ToolMessage('["Zo\\u00eb", {"a": "b"}]', tool_call_id="1")) == "Zoë\na: b"
-    assert text_of(ToolMessage("[not json", tool_call_id="1")) == "[not json"
+    for plain in ("[not json", "{}", "[null]", "7"):
+        assert text_of(ToolMessage(plain, tool_call_id="1")) == plain
     assert text_of(HumanMessage('{"my": "own"}')) == '{"my": "own"}'
     thought = [{"type": "thinking", "thinking": NORA}, {"type": "text", "text": "Well:"}]
     uses = [{"type": "tool_use", "id": "1", "name": "f", "input": call["args"]}]
