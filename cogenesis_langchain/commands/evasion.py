@@ -38,7 +38,7 @@ def evasion(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try to get private values past the router in 20 spellings or more; count what a socket recorded.
+    """Try to get private values past the router in 23 spellings; count what a socket recorded.
 
     The detector, the graph, the gate and the HTTP to a server in this process are the real ones; the local
     writer is a fake, as what it writes is never sent. A twin is the same request without the value, which
@@ -84,6 +84,8 @@ def evasion(
 
 
 def _show(found: dict[str, Any]) -> None:
+    from cogenesis_langchain.evals.disguises import HELD_BACK
+
     known, unknown, twins = found["known"], found["unknown"], found["twins"]
     table = Table(title=f"{known['cases']} requests with known values, {unknown['cases']} with others")
     table.add_column("spelling")
@@ -95,9 +97,13 @@ def _show(found: dict[str, Any]) -> None:
         covered = unknown["covered"].get(name)
         shown = "" if covered is None else f"{covered:.0%}"
         table.add_row(
-            name, str(left), str(of), str(unknown_left), str(unknown_of), shown, style="red" if left else ""
+            name + (" *" if name in HELD_BACK else ""),
+            *map(str, (left, of, unknown_left, unknown_of)),
+            shown,
+            style="red" if left else "",
         )
     out.print(table)
+    out.print("* held back while the normaliser was made", style="dim")
     for route, (left, of) in known["by_route"].items():
         sent = twins["by_route"].get(route)
         came = "" if sent is None else f", benign twins delivered {sent:.1%}"

@@ -82,6 +82,28 @@ def _url(value: str, rng: random.Random) -> str:
     )
 
 
+def _in_words(value: str, least: int, change: Callable[[str], str]) -> str:
+    """The value with every word of `least` letters and more changed."""
+    return re.sub(rf"[^\W_]{{{least},}}", lambda word: change(word[0]), value)
+
+
+def _wrapped(value: str, _: random.Random) -> str:
+    """Hyphenated at the end of a line, as quoted in an answer to a mail."""
+    return _in_words(value, 5, lambda word: f"{word[: len(word) // 2]}-\n> {word[len(word) // 2 :]}")
+
+
+def _quoted_printable(value: str, _: random.Random) -> str:
+    """As mail programs store it, with soft line breaks."""
+    broken = _in_words(value, 4, lambda word: f"{word[: len(word) // 2]}=\n{word[len(word) // 2 :]}")
+    return broken.replace(" ", "=20")
+
+
+def _emphasised(value: str, rng: random.Random) -> str:
+    """The first letter of every word in bold or underlined, by Markdown or HTML."""
+    before, after = rng.choice((("**", "**"), ("<b>", "</b>"), ("*", "*"), ("<u>", "</u>")))
+    return _in_words(value, 3, lambda word: before + word[0] + after + word[1:])
+
+
 DISGUISES: dict[str, Disguise] = {
     "as it is": lambda v, _: v,
     "lower": lambda v, _: v.lower(),
@@ -103,8 +125,14 @@ DISGUISES: dict[str, Disguise] = {
     "file name": _file_name,
     "URL": _url,
     "JSON argument": lambda v, _: json.dumps({"recipient": {"name": v}, "count": 2}),
+    "wrapped quote": _wrapped,
+    "quoted-printable": _quoted_printable,
+    "emphasised": _emphasised,
 }
 """Name of each spelling -> function of (value, random)."""
+
+HELD_BACK = ("wrapped quote", "quoted-printable", "emphasised")
+"""Chosen by somebody else than who wrote the normaliser, and told to nobody before it was measured."""
 
 
 def disguised(value: str, name: str, seed: str = "") -> str:
