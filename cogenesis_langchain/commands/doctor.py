@@ -124,7 +124,8 @@ def _keys(engine: Any) -> Iterator[Finding]:
         )
         return
     try:
-        homes, lost = engine.keys.homes(), getattr(engine.store, "locked", list)()
+        homes = engine.keys.homes()
+        lost: list[str] = getattr(engine.store, "locked", list)()
     except CoGenesisError as error:
         yield Finding("keys", "fail", str(error), "unlock the keyring, or put the keys back")
         return

@@ -54,7 +54,9 @@ def _show(sent: list[Entry], kept: list[Entry], report: VerifyReport | None) -> 
         step = f"{receipt.route}:{receipt.level}" if receipt.level else receipt.route
         out.print(f"{receipt.time}  {receipt.status}  {step}  {told}  {receipt.endpoint}", markup=False)
         out.print(f"  id {receipt.id}  attempt {entry.attempt}  sha256 {receipt.body_sha256}", markup=False)
-        sys.stdout.write("  (body erased)\n\n" if entry.body is None else f"{_shown(entry.body)}\n\n")
+        sys.stdout.write(
+            "  (body erased, or without its key)\n\n" if entry.body is None else f"{_shown(entry.body)}\n\n"
+        )
     for entry in kept:
         kinds = ", ".join(sorted({span.type for span in entry.spans}))
         why = f"{entry.reason} ({kinds})" if kinds else entry.reason or "would have been sent"

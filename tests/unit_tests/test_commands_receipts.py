@@ -98,4 +98,4 @@ def test_erased_bodies(audit: Audit) -> None:
     """After erasure the receipt stands without its body."""
     _fill(audit)
     audit.erase("dana")
-    assert "(body erased)" in run()[1]
+    assert "(body erased" in run()[1]
