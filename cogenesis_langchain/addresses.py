@@ -17,24 +17,51 @@ _NOT_A_STREET = (
     r"(?!(?:minutes?|hours?|days?|weeks?|months?|years?|miles?|km|meters?|blocks?|of|to|the|a|in|from"
     r"|down|more|or|and|percent|lanes?|people|cars|main)\ )"
 )
+_UPPER = "[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪİĶĻŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-Я]"
 _STATES = (
     r"(?:A[AEKLPRZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI"
     r"|S[CD]|T[NX]|UT|V[AIT]|W[AIVY])"
 )
 _FRENCH_STREETS = (
-    *("rue ", "avenue ", "av. ", "boulevard", "bd ", "place ", "chemin"),
-    *("impasse", "allée", "quai", "route", "cours"),
+    *("rue ", "avenue ", " av. ", "boulevard ", " bd ", "place d", "place l", "chemin "),
+    *("impasse ", "allée ", "quai ", "route d", " cours "),
 )
 _SOUTHERN_STREETS = (
-    *("calle", "c/", "avenida", "avda", "plaza", "paseo", "carrer", "camino", "via"),
-    *("corso", "piazza", "vicolo", "rua ", "travessa", "praça", "ulica", "ul."),
+    *("calle ", "c/ ", "avenida ", "avda", "plaza ", "paseo ", "carrer ", "camino ", "via ", "viale "),
+    *("corso ", "piazza ", "vicolo ", "rua ", "travessa ", "praça ", "ulica ", "ul. "),
 )
 _STREET_ENDS = (
-    *("straße ", "strasse ", "str. ", "gasse ", "weg ", "platz ", "allee ", "ufer ", "damm "),
-    *("straat ", "laan ", "gracht ", "plein ", "gatan ", "vägen ", "gata ", "gate ", "vegen "),
-    *("veien ", "vej ", "gade ", "vænget ", "stien ", "katu ", "tie ", "kuja ", "polku "),
-    *("utca ", "körút ", "ulice ", "ulica ", " út ", " u. ", " tér ", " str ", " ul. "),
-    *(" sok. ", " cad. "),
+    *(
+        "straße",
+        "strasse",
+        r"str\.",
+        "gasse",
+        "weg",
+        "platz",
+        "allee",
+        "ufer",
+        "damm",
+        "straat",
+        "laan",
+        "gracht",
+    ),
+    *(
+        "plein",
+        "gatan",
+        "vägen",
+        "gata",
+        "gate",
+        "vegen",
+        "veien",
+        "vej",
+        "gade",
+        "vænget",
+        "stien",
+        "katu",
+        "tie",
+    ),
+    *("kuja", "polku", "utca", "körút", "ulice", "ulica", r"\ út", r"\ u\.", r"\ tér", r"\ str", r"\ ul\."),
+    *(r"\ sok\.", r"\ cad\."),
 )
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -58,19 +85,17 @@ PATTERNS: tuple[Pattern, ...] = (
     pattern(  # a house number behind the name of a street, as most of Europe writes it
         "LOCATION",
         0.6,
-        r"(?:[0-9](?<![\w.,].)[0-9]{2,4}+\ )?[^\W\d_a-z](?<!\w.)[\w'’-]{1,30}(?:straße|strasse|str\."
-        r"|gasse|weg|platz|allee|ufer|damm|straat|laan|gracht|plein"
-        r"|gatan|vägen|gata|gate|vegen|veien|vej|gade|vænget|stien|katu|tie|kuja|polku|utca|körút|ulice|ulica"
-        r"|\ (?:utca|út|u\.|tér|str\.?|ulica|ul\.|sok\.|cad\.))\ "
-        r"[0-9]{1,4}(?:\ ?[a-zA-Z])?(?!\w)",
-        _STREET_ENDS,
+        _UPPER
+        + r"(?<!\w.)[\w'’.-]{1,30}+(?:\ (?:utca|út|u\.|tér|str\.?|ulica|ul\.|sok\.|cad\.))?(?=\ [0-9])"
+        + f"(?:{'|'.join(f'(?<={end})' for end in _STREET_ENDS)})"
+        + r"\ [0-9]{1,4}(?:\ ?[a-zA-Z])?(?!\w)",
         where="digits",
         flags=re.UNICODE,
     ),
     pattern(
         "LOCATION",
         0.6,
-        r"(?:[0-9](?<![\w.,].)[0-9]{2,4}+\ )?(?:Calle|C/|Avenida|Avda?\.|Plaza|Paseo|Carrer|Camino|Via"
+        r"(?:Calle|C/|Avenida|Avda?\.|Plaza|Paseo|Carrer|Camino|Via"
         r"|Viale|Piazza|Corso|Vicolo|Rua|Travessa|Praça|Ulica|ul\.)"
         r"\ ?(?:(?:de|del|della|di|da|do|dos|la|las|los"
         r"|el)\ ){0,3}[^\W\d_a-z][\w'’.-]{1,30}(?:\ [\w'’.-]{1,30}+){0,3}?"
@@ -95,7 +120,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?<![a-z])(?:apt|apartment|suite|ste|unit|flat|wohnung)(?:\."
         r"|\ no\.?)?\ ?\#?\ ?(?:[0-9]{1,5}[a-z]?|[a-z][0-9]{1,4})"
         r"(?:,?\ box\ [0-9]{1,5})?(?:\s[adf]po\ a[aep]\ [0-9]{5})?(?!\w)",
-        ("apt", "apartment", "suite", "ste ", "unit ", "flat ", "wohnung"),
+        ("apt ", "apt.", "apartment ", "suite ", " ste ", "unit ", "flat ", "wohnung "),
         lower=True,
     ),
     pattern(
@@ -121,7 +146,7 @@ PATTERNS: tuple[Pattern, ...] = (
         0.6,
         r"(?:zip|zip\ ?code|postal\ code|post\ ?code|plz|code\ postal|código\ postal|cap)(?<![a-z]cap)"
         r"(?:\ is|\ ist|\ est|\ es)?\s?[:\#]?\s{0,2}([0-9][0-9a-z]{2,5}+(?:[ -][0-9][0-9a-z]{1,3}+)?)(?!\w)",
-        ("zip", "post", "plz", "cap"),
+        ("zip", "postal", "postco", "post co", "plz", " cap "),
         lower=True,
     ),
 )
@@ -135,7 +160,7 @@ _BEHIND = re.compile(
     re.VERBOSE,
 )
 _BEFORE_UNIT = re.compile(
-    r"(?:[0-9]{1,5}\ )?(?:[^\W\d_a-z][\w'’.-]{1,25}\ ){1,4}[0-9]{1,4}[a-zA-Z]?\.?,?\s{1,8}\Z|[0-9]{4,5}\ \Z"
+    r"(?:[0-9]{1,5}\ )?(?:[^\W\d_a-z][\w'’.-]{1,25}\ ){1,4}[0-9]{1,4}[a-zA-Z]?\.?,?\s{1,8}\Z|[0-9]{3,5}\ \Z"
 )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from cogenesis_langchain.known import is_common
 from cogenesis_langchain.scanning import SOURCE, Text
@@ -22,24 +24,82 @@ _KIN = (
     r"|niece|nephew|grandson|granddaughter|grandmother|grandfather|friend|neighbou?r|boss|manager"
     r"|colleague|landlord|cat|dog"
 )
-_SIGN_OFF = (
-    r"(?:best|kind|warm)\ ?(?:wishes|regards)?|regards|sincerely|yours(?:\ \w+)?|cheers|love|thanks"
-    r"|thank\ you"
-    r"|many\ thanks|respectfully"
+_SIGN_OFFS = frozenset(
+    [
+        *(
+            "best",
+            "best wishes",
+            "best regards",
+            "kind regards",
+            "warm regards",
+            "regards",
+            "sincerely",
+            "cheers",
+        ),
+        *(
+            "yours",
+            "yours sincerely",
+            "yours truly",
+            "yours faithfully",
+            "sincerely yours",
+            "love",
+            "with love",
+        ),
+        *("thanks", "thank you", "many thanks", "thanks and regards", "respectfully", "warmly", "take care"),
+    ]
 )
 
 
-def _cue(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.VERBOSE)
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    """What a name follows. `expression`: in small letters, tried if one of `hints` stands in the text.
+
+    loose: a name in small letters may follow as well; starts: where it has to begin.
+    """
+
+    expression: re.Pattern[str]
+    hints: tuple[str, ...]
+    loose: bool = False
+    starts: Literal["anywhere", "word", "line"] = "word"
 
 
-# What a name follows, in small letters; whether a name in small letters may follow, too; what stands before.
 _CUES = (
-    (_cue(rf"(?:{_TITLES})\.?\ "), True, "word"),
-    (_cue(r"(?:name\ is|name's|name:|named|signed:?|attn:?|contact:|patient:|client:|author:)\s"), True, ""),
-    (_cue(rf"(?:my|our|his|her)\ (?:{_KIN}),?\ "), False, "word"),
-    (_cue(r"(?:dear|hi|hello|hey|good\ morning|good\ evening)\ "), True, "line"),
-    (_cue(rf"(?:{_SIGN_OFF})[,.!]?[ \t]*+\n\s*+"), False, "line"),
+    _Cue(
+        re.compile(rf"(?:{_TITLES})\.? "),
+        (
+            *(
+                "mr",
+                "ms.",
+                "ms ",
+                "miss ",
+                "mx",
+                "dr.",
+                "dr ",
+                "prof",
+                "engr",
+                "madame",
+                "rev",
+                "capt",
+                "sgt",
+                "lt.",
+            ),
+            *("lt ", "col ", "col.", "judge", "officer", "uncle", "aunt"),
+        ),
+        loose=True,
+    ),
+    _Cue(
+        re.compile(r"(?:name is|name's|name:|named|signed:?|attn:?|contact:|patient:|client:|author:)\s"),
+        ("name", "signed", "attn", "contact:", "patient:", "client:", "author:"),
+        loose=True,
+        starts="anywhere",
+    ),
+    _Cue(re.compile(rf"(?:my|our|his|her) (?:{_KIN}),? "), ("my ", "our ", "his ", "her ")),
+    _Cue(
+        re.compile(r"(?:dear|hi|hello|hey|good morning|good evening) "),
+        ("dear ", "hi ", "hello ", "hey ", "good morning ", "good evening "),
+        loose=True,
+        starts="line",
+    ),
 )
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]{0,30}\w)?")
 _BETWEEN = re.compile(
@@ -48,6 +108,8 @@ _BETWEEN = re.compile(
     re.I,
 )
 _MAX_WORDS = 4
+_SHORT_LINE = 30  # characters of a line that can be "Best wishes," and no more
+_NO_SPACE = re.compile(r"\S|\Z")
 
 _LEGAL_FORM = re.compile(
     r"\ (?:inc|llc|ltd|limited|corp|corporation|plc|gmbh|mbh|kg|ag|sarl|sas|s\.a\.?|s\.p\.a|b\.?v|n\.?v"
@@ -61,23 +123,35 @@ _ENDS = re.compile(r"[,;:)|]$|[^\W\d]{4}\.$|^[0-9]+\.$")  # a word behind which 
 
 def find(text: Text) -> Iterator[PrivateSpan]:
     """Names and companies in `text`, in no order; spans may overlap."""
-    for expression, loose, before in _CUES:
-        for cue in expression.finditer(text.lower):
-            if _stands_alone(text.text, cue.start(), before):
-                end = _name_end(text.text, cue.end(), loose=loose)
-                if end:
-                    yield PrivateSpan("PERSON", cue.end(), end, 0.6, SOURCE)
+    for start, loose in _behind_cues(text):
+        end = _name_end(text.text, start, loose=loose)
+        if end:
+            yield PrivateSpan("PERSON", start, end, 0.6, SOURCE)
     for form in _LEGAL_FORM.finditer(text.lower):
         start = _company_start(text.text, form)
         if start is not None:
             yield PrivateSpan("ORGANIZATION", start, form.end(), 0.6, SOURCE)
 
 
-def _stands_alone(text: str, at: int, before: str) -> bool:
-    """Whether a cue at `at` begins a word or, if so asked, a line."""
-    if not before or at == 0:
+def _behind_cues(text: Text) -> Iterator[tuple[int, bool]]:
+    """Where a name may begin, and whether one in small letters may."""
+    for cue in _CUES:
+        if text.has(cue.hints):
+            for match in cue.expression.finditer(text.lower):
+                if _starts(text.text, match.start(), cue.starts):
+                    yield match.end(), cue.loose
+    at = 0
+    for line in text.text.splitlines(keepends=True):
+        at += len(line)
+        if len(line) < _SHORT_LINE and line.strip(" \t\r\n>,.!").lower() in _SIGN_OFFS:
+            yield _NO_SPACE.search(text.text, at).start(), False  # type: ignore[union-attr]  # matches at the end
+
+
+def _starts(text: str, at: int, where: str) -> bool:
+    """Whether a word or a line, if so asked, begins at `at`."""
+    if where == "anywhere" or at == 0:
         return True
-    if before == "word":
+    if where == "word":
         return not text[at - 1].isalnum()
     return text[max(at - 8, 0) : at].rstrip(' \t>"').endswith("\n")
 

@@ -133,17 +133,8 @@ _REACHING: tuple[Pattern, ...] = (
         r"|skype|wechat|login)"
         r"(?:\ (?:id|name|is))?\s?[:=]\s?/?(@?[\w.\#-]{3,40}+)",
         (
-            "user",
-            "handle",
-            "gram",
-            "twitter",
-            "snapchat",
-            "discord",
-            "linkedin",
-            "facebook",
-            "skype",
-            "wechat",
-            "login",
+            *("username", "user name", "handle", "instagram", "twitter", "snapchat", "telegram", "discord"),
+            *("linkedin", "facebook", "skype", "wechat", "login"),
         ),
         lower=True,
     ),
@@ -202,7 +193,7 @@ _LIFE: tuple[Pattern, ...] = (
         r"|age)(?<![a-z]age)\ ([0-9]{1,3})"
         r"(?!\w|[\ -](?:minutes?|hours?|days?|weeks?|months?|percent|%|cm|kg|km|miles|feet|or\b|and\ up"
         r"|to\b)|[,.%/:-]\d)",
-        ("i'm ", "i am ", "he's ", "he is ", "turn", "aged ", "age "),
+        ("i'm ", "i am ", "he's ", "he is ", " turn", " aged ", "age: ", " age "),
         check=_is_age,
         lower=True,
     ),

@@ -23,7 +23,8 @@ Where = Literal["text", "digits", "words"]
 
 _RUN = re.compile(r"[0-9](?:[^0-9]{0,72}[0-9])*+")
 _BEFORE, _BEHIND = 48, 24
-_WORD = re.compile(r"\S{7,}+")  # shorter words are no codes
+_SHORTEST = 7  # characters of a word that can be a code
+_WORD = re.compile(rf"\S{{{_SHORTEST},}}+")
 _DIGIT = re.compile("[0-9]")
 
 
@@ -77,11 +78,11 @@ class Text:
             (max(run.start() - _BEFORE, 0), min(run.end() + _BEHIND, len(text)))
             for run in _RUN.finditer(text)
         ]
-        words = [word.span() for word in _WORD.finditer(text)]
-        self.longest = max((end - start for start, end in words), default=0)
-        self.words = (
-            [(start, end) for start, end in words if _DIGIT.search(text, start, end)] if self.digits else []
-        )
+        self.longest = max(map(len, text.split()), default=0)
+        self.words = []
+        if self.digits and self.longest >= _SHORTEST:
+            spans = (word.span() for word in _WORD.finditer(text))
+            self.words = [span for span in spans if _DIGIT.search(text, *span)]
 
     def has(self, hints: Iterable[str]) -> bool:
         """Whether any of the hints stands in the text."""

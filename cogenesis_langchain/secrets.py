@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
-from cogenesis_langchain.scanning import Pattern, Text, pattern, scan
+from cogenesis_langchain.scanning import Pattern, Text, Where, pattern, scan
 from cogenesis_langchain.types import PrivateSpan
 
 _LONG_WORD = 16  # characters; without a word as long no rule for keys runs
 _ENTROPY = 3.0  # bits per character from which a mixed word is random; English words lie below
 
+_VENDORS = ("npm_", "dop_v1_", "shpat_", "lin_api_", "pplx-", "gsk_")
 _VALUE = r"[\"'`]?\s{0,3}(?:is\b|was\b|:=|=>|[:=])\s{0,3}[\"'`]?"  # what stands between a name and its value
 
 
@@ -61,7 +63,7 @@ KEYS: tuple[Pattern, ...] = (
     pattern("API_KEY", 0.95, r"AIza[A-Za-z0-9_-]{35}", ("aiza",)),
     pattern("API_KEY", 0.95, r"ya29\.[A-Za-z0-9_-]{20,400}+", ("ya29.",)),
     pattern("API_KEY", 0.95, r"hf_(?<!\w...)[A-Za-z0-9]{30,60}+", ("hf_",)),
-    pattern("API_KEY", 0.95, r"(?:npm|dop_v1|shpat|lin_api|pplx|gsk)[_-][A-Za-z0-9]{30,80}+", ("_", "-")),
+    pattern("API_KEY", 0.95, r"(?:npm|dop_v1|shpat|lin_api|pplx|gsk)[_-][A-Za-z0-9]{30,80}+", _VENDORS),
     pattern(
         "TOKEN",
         0.95,
@@ -176,24 +178,26 @@ def _library() -> tuple[Pattern, ...]:
         twilio,
     )
 
-    rules = (
-        (artifactory.ArtifactoryDetector, ("akc", "ap")),
-        (aws.AWSKeyDetector, ("a3t", "abia", "acca", "akia", "asia", "aws")),
-        (azure_storage_key.AzureStorageKeyDetector, ("accountkey=",)),
-        (discord.DiscordBotTokenDetector, (".",)),
-        (github_token.GitHubTokenDetector, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
-        (gitlab_token.GitLabTokenDetector, ("gl", "gr1348941")),
-        (mailchimp.MailchimpDetector, ("-us",)),
-        (pypi_token.PypiTokenDetector, ("pypi-",)),
-        (sendgrid.SendGridDetector, ("sg.",)),
-        (slack.SlackDetector, ("xox", "hooks.slack.com")),
-        (square_oauth.SquareOAuthDetector, ("sq0csp-",)),
-        (stripe.StripeDetector, ("k_live_",)),
-        (telegram_token.TelegramBotTokenDetector, (":",)),
-        (twilio.TwilioKeyDetector, ("ac", "sk")),
+    rules: tuple[tuple[Any, tuple[str, ...], Where], ...] = (
+        (artifactory.ArtifactoryDetector.denylist[:1], ("akc",), "text"),
+        (artifactory.ArtifactoryDetector.denylist[1:], tuple(f"ap{c}" for c in "0123456789abcdef"), "text"),
+        (aws.AWSKeyDetector.denylist[:1], ("a3t", "abia", "acca", "akia", "asia"), "text"),
+        (aws.AWSKeyDetector.denylist[1:], ("aws",), "text"),
+        (azure_storage_key.AzureStorageKeyDetector.denylist, ("accountkey=",), "text"),
+        (discord.DiscordBotTokenDetector.denylist, (".",), "words"),
+        (github_token.GitHubTokenDetector.denylist, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), "words"),
+        (gitlab_token.GitLabTokenDetector.denylist, ("gl", "gr1348941"), "words"),
+        (mailchimp.MailchimpDetector.denylist, ("-us",), "words"),
+        (pypi_token.PypiTokenDetector.denylist, ("pypi-",), "words"),
+        (sendgrid.SendGridDetector.denylist, ("sg.",), "words"),
+        (slack.SlackDetector.denylist, ("xox", "hooks.slack.com"), "text"),
+        (square_oauth.SquareOAuthDetector.denylist, ("sq0csp-",), "words"),
+        (stripe.StripeDetector.denylist, ("k_live_",), "words"),
+        (telegram_token.TelegramBotTokenDetector.denylist, (":",), "words"),
+        (twilio.TwilioKeyDetector.denylist, ("ac", "sk"), "words"),
     )
     return tuple(
-        Pattern("API_KEY", 0.9, re.compile(f"({rule.pattern})", rule.flags), hints)
-        for detector, hints in rules
-        for rule in detector.denylist
+        Pattern("API_KEY", 0.9, re.compile(f"({rule.pattern})", rule.flags), hints, where=where)
+        for group, hints, where in rules
+        for rule in group
     )
