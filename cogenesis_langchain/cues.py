@@ -128,9 +128,9 @@ def find(text: Text) -> Iterator[PrivateSpan]:
         if end:
             yield PrivateSpan("PERSON", start, end, 0.6, SOURCE)
     for form in _LEGAL_FORM.finditer(text.lower):
-        start = _company_start(text.text, form)
-        if start is not None:
-            yield PrivateSpan("ORGANIZATION", start, form.end(), 0.6, SOURCE)
+        company = _company_start(text.text, form)
+        if company is not None:
+            yield PrivateSpan("ORGANIZATION", company, form.end(), 0.6, SOURCE)
 
 
 def _behind_cues(text: Text) -> Iterator[tuple[int, bool]]:
