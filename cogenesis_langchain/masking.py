@@ -64,6 +64,7 @@ def prepare_masked(
 
     """
     missed: list[Missed] = []
+    look = functools.cache(look)  # most messages are the same at the second look
     for _ in range(_LOOKS):
         outbound = prepare([*mask_frame(), *masked(messages, spans, table, missed)])
         found = [one for one in _missed(outbound, table, look, min_score) if one not in missed]

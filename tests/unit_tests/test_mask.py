@@ -235,6 +235,10 @@ BY_OTHERS: list[Callable[[str], Sequence[Any]]] = [
         HumanMessage("Please answer."),
         HumanMessage(text, additional_kwargs={"source": "document"}),
     ],
+    lambda text: [
+        {"role": "user", "content": text, "additional_kwargs": {"source": "tool"}},
+        {"role": "user", "content": "Please answer."},
+    ],
 ]
 EMAIL = f"Dear all, {NORA} ({MAIL}) asks about the kelp harvest. Yours, Tom Berg"
 
