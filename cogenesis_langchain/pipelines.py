@@ -76,7 +76,9 @@ def _pipeline(language: str, name: str, unused: Sequence[str] | None, spacy_path
     if unused is None:
         return spacy.blank(language)  # enough to keep Presidio's context words alive
     if name == PIPELINE:
-        return spacy.load(spacy_path or models.locate(PIPELINE), exclude=unused)
+        # Its `tok2vec` serves the tagger alone: `ner` has layers of its own.
+        more = ("tok2vec",) if "tagger" in unused else ()
+        return spacy.load(spacy_path or models.locate(PIPELINE), exclude=[*unused, *more])
     if not Path(name).is_dir() and not spacy.util.is_package(name):
         raise DetectorError(
             f"the spaCy pipeline '{name}' is not on this machine, and none is downloaded during a run; "

@@ -28,8 +28,8 @@ SOURCE = "rampart"
 WINDOW = 480
 """Characters read at once."""
 OVERLAP = 64
-MAX_TOKENS = 200
-"""Of one window. Prose has about 110; what has more is cut, so that no text costs more than twice as much."""
+MAX_TOKENS = 160
+"""Of one window. Prose has about 110; of what is denser only the longer words are read, up to this many."""
 THRESHOLD = 0.45
 HINT = "PERSON_HINT"
 """Type of the words that may be part of a person's name: no finding, yet support for spaCy's."""
