@@ -52,6 +52,7 @@ RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
 _KIND_ONLY = "the topic is a known value of the user: only the kind is told"
 _OF_OTHERS = "a text by others holds known values of the user outside its own masks: local"
+_CUT = "of a known value that is cut over messages the masks leave a piece standing: local"
 
 
 class Nodes:
@@ -226,12 +227,18 @@ class Nodes:
                 min_score=self.engine.cloud.rules.min_score,
             )
             _, *texts = parse(outbound.body.encode()).texts
-            before_after = zip(request.messages(), request.texts(), texts, strict=True)
-            known = request.known()
-            if any(remains(known, before, after) for m, before, after in before_after if by_others(m)):
+            before, known = request.texts(), request.known()
+            whole = "\n".join(before), "\n".join(texts)  # the gate reads it too, for whole values
+            rows = zip(request.messages(), before, texts, strict=True)
+            reason = ""
+            if any(remains(known, b, a) for m, b, a in rows if by_others(m)):
+                reason = _OF_OTHERS
+            elif not known.hits(whole[1]) and remains(known, *whole):
+                reason = _CUT
+            if reason:
                 if not runtime.context.dry_run:
-                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=_OF_OTHERS)
-                return request.stay(_OF_OTHERS)
+                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=reason)
+                return request.stay(reason)
         except (*NOT_SENT, VaultError) as error:
             return request.stay(why(error))
         return request.prepared(outbound)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.known import KnownValues
@@ -44,7 +45,9 @@ def test_a_piece_of_a_known_value_counts(before: str, after: str, left: bool) ->
 
 
 @pytest.mark.parametrize("said", ["the dentist", "another dentist"])
-def test_a_half_masked_phrase_keeps_the_request_here(make_engine, cloud: RecordingCloud, said: str) -> None:
+def test_a_half_masked_phrase_keeps_the_request_here(
+    make_engine: Any, cloud: RecordingCloud, said: str
+) -> None:
     """In a text of others the detector takes a part of a known phrase: the rest must not leave."""
     detector = FakeDetector(patterns={"ORGANIZATION": "dentist"})
     store = MemoryStore([ContextItem("note", "x")], values_of=lambda _: [PHRASE], user=USER)
@@ -57,3 +60,16 @@ def test_a_half_masked_phrase_keeps_the_request_here(make_engine, cloud: Recordi
     assert (found["route"] == "local") == (said == "the dentist")
     assert b"three-legged" not in cloud.raw
     assert bool(cloud.requests) == (said != "the dentist")
+
+
+def test_a_value_cut_over_two_messages_leaves_no_half(make_engine: Any, cloud: RecordingCloud) -> None:
+    """The detector masks the half in one message; the half in the other is no known value alone."""
+    company = KnownValue("Quarrelyn Bakehouse", "ORGANIZATION", "declared")
+    store = MemoryStore([ContextItem("note", "x")], values_of=lambda _: [company], user=USER)
+    rooms = {"detector": FakeDetector(patterns={"ORGANIZATION": "Quarrelyn"}), "store": store}
+    router = create_privacy_router(engine=make_engine(rooms, routing=routed("mask")), user_id=USER)
+    found = router.invoke(
+        [HumanMessage(INSTRUCTION), AIMessage("It was Quarrelyn"), HumanMessage("Bakehouse")]
+    )
+    assert (found["route"], cloud.requests) == ("local", [])
+    assert router.invoke([HumanMessage(INSTRUCTION), HumanMessage("at a bakehouse")])["route"] == "mask"
