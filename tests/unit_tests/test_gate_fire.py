@@ -434,18 +434,19 @@ def test_a_minute_passes() -> None:
     assert tally.take(None)
 
 
-def test_a_run_over_its_limit_is_answered_here(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+def test_a_run_over_its_limit_is_answered_here(make_engine: EngineMaker) -> None:
     """The limit holds for a whole run of the router, fallbacks included, and each run has its own."""
-    answer = Reply.error(503)
-    with RecordingCloud(default=answer) as busy:
-        models = {"cloud": {"provider": "openai_compatible", "model": "stand-in", "base_url": busy.base_url}}
+    with RecordingCloud(default=Reply("This is no sketch.")) as useless:
+        models = {
+            "cloud": {"provider": "openai_compatible", "model": "stand-in", "base_url": useless.base_url}
+        }
         routing = routed("sketch")
         routing["decisions"][0]["on_failure"] = [{"level": "kind"}, {"route": "local"}]
-        engine = make_engine(models=models, routing=routing, privacy={"gate": {"max_requests_per_run": 2}})
+        engine = make_engine(models=models, routing=routing, privacy={"gate": {"max_requests_per_run": 1}})
         router = create_privacy_router(engine=engine, user_id=USER)
         for runs in (1, 2):
             found = router.invoke("Write an invitation to my birthday party.")
-            assert (found["route"], len(busy.requests)) == ("local", 2 * runs)
+            assert (found["route"], len(useless.requests)) == ("local", runs)
             assert any("max_requests_per_run" in reason for reason in found["reasons"])
 
 
@@ -674,10 +675,14 @@ def test_the_allow_list_frees_no_more_than_it_says(
     make_engine: EngineMaker, cloud: RecordingCloud, allow: str
 ) -> None:
     """A known value is never allowed by it, nor a longer finding that holds an allowed text."""
-    engine = make_engine(routing=routed("cloud"), privacy={"gate": {"allow": [allow]}})
-    asked = f"About {PERSON}." if allow == PERSON else ALARM
+    asked, source = (f"About {PERSON}.", "known") if allow == PERSON else (ALARM, "fake")
+    detector = BLIND if allow == PERSON else FakeDetector()
+    engine = make_engine(
+        {"detector": detector}, routing=routed("cloud"), privacy={"gate": {"allow": [allow]}}
+    )
     found = create_privacy_router(engine=engine).invoke(asked, context=PUBLIC)
     assert (found["route"], cloud.requests) == ("local", [])
+    assert [span["source"] for span in found["spans"]] == [source]
 
 
 def test_an_empty_allowance_is_an_error() -> None:
