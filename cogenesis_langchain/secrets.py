@@ -1,8 +1,9 @@
 """Secrets and keys: the rules of detect-secrets, and own ones for what those miss or read too slowly. Pure.
 
 detect-secrets looks through source files line by line; here its expressions read any text and give places.
-They are loaded when a text first holds a word that could be a key. Left out are its rules that can take
-quadratic time (JWT, OpenAI, npm, the assignment rules) and the public IP address: own ones stand for them.
+They are loaded when a text first holds a word that could be a key. Left out are the rules that can take
+quadratic time (JWT, OpenAI, npm, basic auth, the assignments), one that everyday text makes slow (Artifactory
+passwords), and the public IP address: own ones stand for them.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ KEYS: tuple[Pattern, ...] = (
     ),
     pattern(
         "API_KEY", 0.95, r"A(?:GPA|IDA|ROA|NPA)(?<!\w....)[A-Z0-9]{16}\b", ("agpa", "aida", "aroa", "anpa")
+    ),
+    pattern(
+        "API_KEY", 0.9, r"AP[0-9A-F](?<!\w...)[A-Za-z0-9]{8,72}+(?![\w-])", check=_is_random, where="words"
     ),
     pattern("API_KEY", 0.95, r"github_pat_[A-Za-z0-9_]{30,255}+", ("github_pat_",)),
     pattern("API_KEY", 0.95, r"xox[abeprs]-[A-Za-z0-9-]{10,250}+", ("xox",)),
@@ -180,7 +184,6 @@ def _library() -> tuple[Pattern, ...]:
 
     rules: tuple[tuple[Any, tuple[str, ...], Where], ...] = (
         (artifactory.ArtifactoryDetector.denylist[:1], ("akc",), "text"),
-        (artifactory.ArtifactoryDetector.denylist[1:], tuple(f"ap{c}" for c in "0123456789abcdef"), "text"),
         (aws.AWSKeyDetector.denylist[:1], ("a3t", "abia", "acca", "akia", "asia"), "text"),
         (aws.AWSKeyDetector.denylist[1:], ("aws",), "text"),
         (azure_storage_key.AzureStorageKeyDetector.denylist, ("accountkey=",), "text"),

@@ -10,16 +10,16 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from cogenesis_langchain.commands.bench_detect import detect
 from cogenesis_langchain.commands.common import JsonOption, err, out, print_json
 from cogenesis_langchain.commands.demo import PERSON_FILES, demo_policy, demo_request, person_dir
+from cogenesis_langchain.commands.ratios import Ratio, show
 from cogenesis_langchain.commands.running import Listener, router_for, run
 from cogenesis_langchain.types import Route
 
@@ -34,35 +34,7 @@ CLOUD_DELAY_S = 3.0
 REQUEST = "Please write a note that asks the neighbours whether they would lend us four chairs. " * 4
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """One of the promises: `value` against `limit`; `at_least` says which side is good."""
-
-    name: str
-    value: float
-    limit: float
-    at_least: bool
-    unit: str = "x"
-
-    @property
-    def ok(self) -> bool:
-        """Whether the promise is kept."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        sign = ">=" if self.at_least else "<="
-        return {
-            "name": self.name,
-            "value": round(self.value, 3),
-            "limit": f"{sign} {self.limit} {self.unit}",
-            "ok": self.ok,
-        }
-
-
-@app.callback()
-def _root() -> None:
-    """Keeps `write` a sub-command while it is the only one."""
+app.command("detect")(detect)
 
 
 @app.command("write")
@@ -84,13 +56,7 @@ def write(
     if as_json:
         print_json({"model": model, "ratios": [ratio.as_dict() for ratio in ratios], "measured": seconds})
         return
-    table = Table("", "measured", "promised", title=f"cogenesis bench write ({model})")
-    for ratio in ratios:
-        row = ratio.as_dict()
-        table.add_row(
-            ratio.name, f"{ratio.value:.3g} {ratio.unit}", row["limit"], style="" if ratio.ok else "red"
-        )
-    out.print(table)
+    show(f"cogenesis bench write ({model})", ratios)
     for name, value in seconds.items():
         out.print(f"{name}: {value:g}", style="dim", markup=False)
 

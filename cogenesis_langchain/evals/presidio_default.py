@@ -38,6 +38,14 @@ class PresidioDefault:
         """Load everything now."""
         self.detect("Ada Example, ada@example.org, +1 212 555 0142")
 
+    def patterns(self, text: str) -> list[PrivateSpan]:
+        """What its recognisers that need no model report: regexes and telephones, without context."""
+        found = []
+        for recognizer in self._engine.registry.recognizers:
+            if type(recognizer).__name__ != "SpacyRecognizer":
+                found += recognizer.analyze(text, recognizer.supported_entities, None)
+        return [PrivateSpan(r.entity_type, r.start, r.end, r.score, "presidio") for r in found]
+
     def detect(self, text: str) -> list[PrivateSpan]:
         """Everything Presidio reports for English; spans may overlap."""
         return [
