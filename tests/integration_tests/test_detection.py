@@ -6,7 +6,9 @@ import time
 import pytest
 
 from cogenesis_langchain.detect import Detector
+from cogenesis_langchain.errors import DetectorError, ModelMissingError
 from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.rampart import Rampart
 from cogenesis_langchain.types import ContextItem, KnownValue
 
 pytestmark = pytest.mark.integration
@@ -24,6 +26,12 @@ def balanced() -> Detector:
     return Detector("balanced")
 
 
+@pytest.fixture(scope="module")
+def thorough() -> Detector:
+    """The tier that looks hardest."""
+    return Detector("thorough")
+
+
 def found(detector: Detector, text: str, known: KnownValues | None = None) -> set[tuple[str, str]]:
     """(found text, type) of every span."""
     return {(text[s.start : s.end], s.type) for s in detector.detect(text, known=known)}
@@ -34,7 +42,7 @@ def test_people_companies_and_places_are_found(balanced: Detector) -> None:
     assert {
         ("Thomas Bergstrom", "PERSON"),
         ("Nora Lindqvist", "PERSON"),
-        ("Acme Widgets Inc", "ORGANIZATION"),
+        ("Acme Widgets Inc.", "ORGANIZATION"),
         ("Oslo", "LOCATION"),
         ("+47 912 34 567", "PHONE_NUMBER"),
     } <= found(balanced, TEXT)
@@ -54,6 +62,101 @@ def test_a_name_does_not_run_over_the_end_of_its_line(balanced: Detector) -> Non
     assert all("\n" not in "Best wishes,\nNora Lindqvist\nOccupation: baker"[s.start : s.end] for s in spans)
 
 
+NAMES = [
+    "Nora Lindqvist",
+    "Aisha Rahman",
+    "Yusuf Demir",
+    "Chloe Dubois",
+    "Priya Nair",
+    "Ivan Petrov",
+    "Rose Hartley",
+]
+DISGUISES = {
+    "lower": str.lower,
+    "upper": str.upper,
+    "zero-width": "\u200b".join,
+    "full-width": lambda s: "".join("\u3000" if c == " " else chr(ord(c) + 0xFEE0) for c in s),
+    "confusable": lambda s: s.translate(str.maketrans("aeopcxyi", "аеорсхуі")),
+    "html": lambda s: "".join(f"&#{ord(c)};" for c in s),
+    "spaced": " ".join,
+}
+
+
+@pytest.mark.parametrize("how", DISGUISES)
+def test_unknown_names_are_found_in_any_spelling(balanced: Detector, how: str) -> None:
+    """Nobody declared them; still every letter is covered, whatever the case or the disguise."""
+    for name in NAMES:
+        spelt = DISGUISES[how](name)
+        text = f"Please write a short note to {spelt} about Friday."
+        hidden = {i for s in balanced.detect(text) for i in range(s.start, s.end)}
+        start = text.index(spelt)
+        assert all(i in hidden for i in range(start, start + len(spelt)) if text[i].isalnum()), name
+
+
+def test_coined_names_are_found_without_capitals(balanced: Detector) -> None:
+    """No model knows the word; that no dictionary does either is enough."""
+    text = "please mail the team at vexmoorly about the Quillandry contract"
+    hidden = {text[s.start : s.end] for s in balanced.detect(text)}
+    assert {"vexmoorly", "Quillandry"} <= hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please write a polite letter to the manager about the late delivery of our order.",
+        "Explain how a hash table works and compare it with a balanced tree.",
+        "Draft a short speech for the wedding of two good friends; keep it funny and warm.",
+        "What should I cook tonight with rice, beans and three eggs? I have forty minutes.",
+        "Summarize the advantages of renewable energy for small companies in five bullet points.",
+        "Customer Satisfaction, Strategic Planning and Gift Cards are the headings of the report.",
+        "SSN, IBAN, email and phone are the fields of the form on our website.",
+    ],
+)
+def test_harmless_text_is_left_alone(balanced: Detector, text: str) -> None:
+    """No false alarm on everyday requests, headlines and the labels of forms."""
+    assert found(balanced, text) == set()
+
+
+def test_rampart_runs_beside_spacy_and_can_be_left_out(balanced: Detector) -> None:
+    """It finds what has no capitals, as one of Presidio's recognisers; without it the tier still works."""
+    text = "my name is grace whitfield, i live at 14 birch lane in bristol"
+    assert ("grace whitfield", "PERSON") in found(balanced, text)
+    assert "rampart" in {s.source for s in balanced.detect(text)}
+    without = Detector("balanced", rampart=False)
+    assert "rampart" not in {s.source for s in without.detect(TEXT)}
+    assert ("Thomas Bergstrom", "PERSON") in found(without, TEXT)
+
+
+def test_a_missing_model_stops_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Rampart's files nothing is checked half; the error names the command."""
+
+    def missing() -> Rampart:
+        raise ModelMissingError("no model; run: cogenesis models pull rampart")
+
+    monkeypatch.setattr(Rampart, "default", missing)
+    with pytest.raises(DetectorError, match="cogenesis models pull rampart"):
+        Detector("balanced").detect("text")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Bitte schreiben Sie Herrn Jürgen Brinkhoff einen kurzen Brief.", "Jürgen Brinkhoff"),
+        ("Merci d'écrire à Mme Hélène Vauclair avant jeudi.", "Hélène Vauclair"),
+        ("Escribe una carta a la señora Lucía Barrondo, por favor.", "Lucía Barrondo"),
+        ("请给王小明先生写一封信。", "王小明"),
+        ("田中花子さんに手紙を書いてください。", "田中花子"),
+    ],
+)
+def test_names_in_other_languages_do_not_slip_through_thorough(
+    thorough: Detector, text: str, name: str
+) -> None:
+    """German, French, Spanish, Chinese, Japanese."""
+    hidden = {i for s in thorough.detect(text) for i in range(s.start, s.end)}
+    start = text.index(name)
+    assert all(i in hidden for i in range(start, start + len(name)) if text[i] != " ")
+
+
 def test_known_values_win(balanced: Detector) -> None:
     """What the user's store knows is marked as known, whatever the pipeline thinks."""
     known = KnownValues([KnownValue("Quillfeather", "PET", "declared")])
@@ -61,10 +164,10 @@ def test_known_values_win(balanced: Detector) -> None:
     assert "known" in {s.source for s in spans}
 
 
-def test_thorough_finds_proper_nouns(balanced: Detector) -> None:
+def test_thorough_finds_proper_nouns(thorough: Detector) -> None:
     """Every proper noun of the tagger counts in the last tier."""
     text = "We drank Zubrowka by the Quillbrook with our dog Biscuitina."
-    spans = Detector("thorough").detect(text)
+    spans = thorough.detect(text)
     hidden = "".join(text[s.start : s.end] for s in spans)
     assert all(name in hidden for name in ("Zubrowka", "Quillbrook", "Biscuitina"))
 

@@ -47,6 +47,7 @@ def test_edges_that_are_no_part_of_a_name_are_cut(text: str, inside: str, left: 
     ("text", "inside", "kind"),
     [
         ("Here is my SSN: 460", "SSN", "ORGANIZATION"),
+        ("your IBAN and", "IBAN", "PERSON"),
         ("Phone: 555", "Phone", "PERSON"),
         ("a song for mandolin only", "mandolin", "PERSON"),
         ("the team", "the team", "ORGANIZATION"),
