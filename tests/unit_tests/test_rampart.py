@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cogenesis_langchain import advice, lexicon
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
 from cogenesis_langchain.rampart import MAX_TOKENS, TYPES, Rampart, Word, _kept, join
 
@@ -71,3 +72,8 @@ def test_missing_and_broken_files_name_the_command(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes(b"{}")
     with pytest.raises(ModelCorruptError, match="cannot be loaded"):
         Rampart(tmp_path).warm()
+
+
+def test_a_policy_may_name_every_type() -> None:
+    """`cogenesis policy check` takes none of them for a slip of the pen."""
+    assert {*TYPES, lexicon.TYPE, "TITLE"} <= advice._ENTITIES
