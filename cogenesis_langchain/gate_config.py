@@ -76,5 +76,5 @@ def _as_tight(name: str, own: Any, general: Any) -> bool:
     if name == "routes":
         return set(own) <= set(general)
     if name == "on_hit":
-        return own == "block" or general == "local"
+        return bool(own == "block" or general == "local")
     return general is None or bool(own <= general)
