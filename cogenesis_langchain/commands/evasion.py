@@ -60,7 +60,9 @@ def evasion(
     detector.warm()
     values = shipped() if data is None else read_values(data)
     known, unseen = [v for v in values if v.known], [v for v in values if not v.known]
-    planned = [*cases(known, chosen), *cases(unseen, [r for r in chosen if r in ("cloud", "mask")])]
+    planned = list(cases(known, chosen))
+    for route, some in (("cloud", unseen[::2]), ("mask", unseen[1::2])):
+        planned += cases(some, [route] if route in chosen else [])
     if limit is not None and limit < len(planned):
         planned = random.Random(limit).sample(planned, limit)  # noqa: S311 - no secret is made
     tally = Tally()
@@ -84,14 +86,16 @@ def evasion(
 
 
 def _show(found: dict[str, Any]) -> None:
-    from cogenesis_langchain.evals.disguises import HELD_BACK
+    from cogenesis_langchain.evals.disguises import DISGUISES, HELD_BACK
 
     known, unknown, twins = found["known"], found["unknown"], found["twins"]
     table = Table(title=f"{known['cases']} requests with known values, {unknown['cases']} with others")
     table.add_column("spelling")
     for name in ("known: left", "of", "unknown: left", "of", "covered by the detector"):
         table.add_column(name, justify="right")
-    for name in dict.fromkeys([*known["by_spelling"], *unknown["by_spelling"]]):
+    for name in DISGUISES:
+        if name not in known["by_spelling"] and name not in unknown["by_spelling"]:
+            continue
         left, of = known["by_spelling"].get(name, (0, 0))
         unknown_left, unknown_of = unknown["by_spelling"].get(name, (0, 0))
         covered = unknown["covered"].get(name)
