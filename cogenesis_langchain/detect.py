@@ -144,6 +144,11 @@ class Detector:
         yield from patterns.find(text)
         if self.tier == "thorough":
             yield from scripts.find(text)
+            yield from scripts.sobered(text, self._modelled(text, models))
+        else:
+            yield from self._modelled(text, models)
+
+    def _modelled(self, text: str, models: _Models) -> Iterator[PrivateSpan]:
         if models.analyzer:
             found = list(models.analyzer.find(text))
             yield from refined(text, found, models.lexicon, doubted=bool(models.analyzer.rampart))

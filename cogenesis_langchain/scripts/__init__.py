@@ -14,7 +14,10 @@ from dataclasses import replace
 
 from cogenesis_langchain.scanning import SOURCE, Text, scan
 from cogenesis_langchain.scripts import capitals, east, marked
+from cogenesis_langchain.scripts.sober import sobered
 from cogenesis_langchain.types import PrivateSpan
+
+__all__ = ["COVERED", "find", "sobered"]
 
 COVERED: dict[str, str] = {
     "French, Spanish, Italian, Portuguese, Romanian, Dutch, Swedish, Danish, Polish, Czech, Turkish": (

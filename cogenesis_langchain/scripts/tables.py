@@ -222,3 +222,14 @@ GERMAN_NO_PLACES = _words(
     "kauf eis deutsch englisch französisch spanisch richtung bester guter voller großer kleiner ganz"
 )
 """German nouns that follow "in", "aus", "nach" or "bei" without an article."""
+
+GERMAN_DETERMINERS = _words(
+    "der die das den dem des ein eine einen einem einer eines kein keine keinen keinem keiner zum zur "
+    "im am vom beim ins ans "
+    "dieser diese dieses diesen diesem jeder jede jedes jeden jedem mein meine meinen meinem meiner "
+    "dein deine deinen deinem "
+    "sein seine seinen seinem seiner ihr ihre ihren ihrem ihrer unser unsere unseren euer eure alle "
+    "viele mehr einige manche "
+    "wenige zwei drei vier fünf sechs sieben acht neun zehn welche welcher welches"
+)
+"""Words behind which a German noun, with or without an adjective, is a common one."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cogenesis_langchain import scripts
 from cogenesis_langchain.known import merged
+from cogenesis_langchain.types import PrivateSpan
 
 PRIVATE = [
     # German
@@ -163,3 +166,40 @@ def test_what_is_covered_is_told() -> None:
     ):
         assert language in told
     assert all("ot:" in text or "only" in text or "as French" in text for text in scripts.COVERED.values())
+
+
+def tagged(text: str, source: str = "spacy") -> list[PrivateSpan]:
+    """Every word a proper noun: what an English tagger makes of other languages."""
+    return [PrivateSpan("PROPER_NOUN", m.start(), m.end(), 0.5, source) for m in re.finditer(r"\w+", text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Der Bericht und eine gute Suppe sind für die Kollegen von Wiebke.", ["Wiebke"]),
+        ("La energía solar es limpia para Ximena y barata para los vecinos.", ["Ximena"]),
+        ("Я напишу письмо Алине, и она будет рада.", ["Алине"]),
+        ("请写一篇关于环境保护的文章", []),
+        (
+            "Nora said that every word counts here.",
+            ["Nora", "said", "that", "every", "word", "counts", "here"],
+        ),
+    ],
+)
+def test_english_models_are_believed_only_as_far_as_the_language_allows(text: str, left: list[str]) -> None:
+    """In other languages names stay and common words are freed; English is left as the models read it."""
+    assert [text[s.start : s.end] for s in scripts.sobered(text, tagged(text))] == left
+
+
+@pytest.mark.parametrize("source", ["rampart", "pattern", "known", "presidio"])
+def test_only_english_models_are_doubted(source: str) -> None:
+    """Findings of patterns, known values, Rampart and the adopter's own recognisers always stay."""
+    text = "Der Bericht und eine gute Suppe sind für die Kollegen."
+    assert list(scripts.sobered(text, tagged(text, source))) == tagged(text, source)
+
+
+def test_a_span_over_several_words_keeps_its_names() -> None:
+    """What a model took for one name comes back without the words that cannot be part of it."""
+    text = "Wir haben gestern mit Wiebke Kraus und der Katze gesprochen."
+    span = PrivateSpan("PERSON", text.index("gestern"), text.index(" gesprochen"), 0.8, "spacy")
+    assert [text[s.start : s.end] for s in scripts.sobered(text, [span])] == ["Wiebke Kraus"]
