@@ -44,8 +44,8 @@ HEAVY = (
 COMMANDS = (
     "", "demo", "write", "explain", "context", "context add", "context list", "context values",
     "context export", "context purge", "models", "models list", "models pull", "models verify", "receipts",
-    "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect", "bench write",
-    "eval", "eval detection", "eval evasion",
+    "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
+    "bench write", "eval", "eval detection", "eval evasion",
 )  # fmt: skip
 FIELDS = {
     "route", "level", "reasons", "spans", "outbound", "sketch", "text", "timings", "receipts", "warnings",
