@@ -125,6 +125,8 @@ class Detector:
         values: dict[str, KnownValue] = {}
         for span in self.detect(item.text):
             value = item.text[span.start : span.end]
+            if span.type == lexicon.TYPE and item.type == "writing":
+                continue  # what somebody wrote about anything; in what is about them such a word is a fact
             if span.score >= _TRUSTED_SCORE and not _is_noise(value, span.type):
                 values.setdefault(squeeze(value), KnownValue(value, span.type, "entity"))
         for phrase in rare_phrases(item, is_common):

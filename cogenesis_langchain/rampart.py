@@ -94,7 +94,8 @@ class Rampart:
         hints = [w for w in words if w.scores[_PERSON] >= HINT_SCORE]
         return [
             *join(text, words),
-            *(PrivateSpan(HINT, w.start, w.end, w.scores[_PERSON], SOURCE) for w in hints),
+            # Certain, so that no threshold of Presidio's drops them.
+            *(PrivateSpan(HINT, w.start, w.end, 1.0, SOURCE) for w in hints),
         ]
 
     def warm(self) -> None:

@@ -182,6 +182,14 @@ def test_values_of_a_profile(balanced: Detector) -> None:
     assert not {"Keeps", "calendar"} & values
 
 
+def test_names_that_are_words_survive_a_threshold_of_presidio() -> None:
+    """Rampart's hints are no findings, so no `default_score_threshold` may drop them."""
+    strict = Detector("balanced", presidio={"default_score_threshold": 0.6})
+    text = "Grant and Rose met Michael at the station."
+    hidden = {text[s.start : s.end] for s in strict.detect(text)}
+    assert {"Grant", "Michael"} <= hidden
+
+
 def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the real pipeline and detecting touch no network."""
 

@@ -238,6 +238,14 @@ def test_values_are_extracted_from_context(fast: Detector) -> None:
     }
 
 
+def test_rare_words_are_facts_only_in_what_is_about_the_user() -> None:
+    """A coined word of the profile must never leave; one in an old mail is masked where it stands."""
+    text = "Quillandry barrels"
+    detector = Detector("fast", extra=[lambda _: [PrivateSpan("RARE_WORD", 0, 10, 0.5, "test")]])
+    assert "Quillandry" in {v.value for v in detector.extract_values(ContextItem("profile", text))}
+    assert "Quillandry" not in {v.value for v in detector.extract_values(ContextItem("writing", text))}
+
+
 def test_threads_share_one_detector(fast: Detector) -> None:
     """Concurrent runs each get the spans of their own text."""
     wrong: list[int] = []
