@@ -104,6 +104,10 @@ _LEGAL_FORM = re.compile(
 )
 _CASED_FORMS = frozenset(["ag", "ab", "kg", "co", "oy", "sas", "limited"])  # also words: they need capitals
 _BEFORE = 70
+_JOINS = frozenset(["&", "and", "of", "the", "de", "und", "et", "y", "-", "–"])  # within a company's name
+_OPENS = frozenset(
+    ["At", "In", "From", "With", "By", "For", "Our", "The", "This", "When", "To", "And", "If", "As"]
+)
 _ENDS = re.compile(r"[,;:)|]$|[^\W\d]{4}\.$|^[0-9]+\.$")  # a word behind which a company's name cannot go on
 
 
@@ -174,8 +178,8 @@ def _company_start(text: str, form: re.Match[str]) -> int | None:
     start, taken = None, 0
     for word in reversed(list(re.finditer(r"\S+", line))):
         plain = word[0].strip("\"'“”‘’(,")
-        joins = plain.lower() in ("&", "and", "of", "the", "de", "und", "et", "y", "-", "–")
-        if not plain or taken == 6 or (taken and _ENDS.search(word[0])):
+        joins = plain.lower() in _JOINS
+        if not plain or taken == 6 or (taken and _ENDS.search(word[0])) or plain in _OPENS:
             break
         if plain[0].isupper() or plain[0].isdigit():
             start, taken = begin + word.start() + word[0].index(plain[0]), taken + 1

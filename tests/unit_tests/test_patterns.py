@@ -100,6 +100,8 @@ LONG = "Qx7Lr2Bv9Tn4Wz8Kd3Hs6Jp1Mf5Yg0CaEuIoRqNtPwVb"
         ("PERSON", "Lijun", "Good morning Lijun, thank you"),
         ("ORGANIZATION", "Brightwater Holdings Ltd.", "a letter to Brightwater Holdings Ltd. today"),
         ("ORGANIZATION", "brightwater pvt ltd", "the bill of brightwater pvt ltd came"),
+        ("ORGANIZATION", "Brightwater Inc.", "At Brightwater Inc. we care."),
+        ("ORGANIZATION", "Cernel Corporation", "1. Epsys Systems 2. Cernel Corporation 3. Medidat"),
     ],
 )  # fmt: skip
 def test_private_forms_are_found(type: str, secret: str, text: str) -> None:
@@ -184,6 +186,36 @@ def test_every_finding_scores_above_the_gate() -> None:
     """What the patterns find is private enough to stop a request."""
     tables = (patterns._REACHING, patterns._LIFE, identifiers.CODES, secrets.KEYS, secrets.SECRETS)
     assert all(0.5 <= pattern.score <= 1 for table in tables for pattern in table)
+
+
+PIECES = [
+    "+",
+    "(",
+    "-",
+    " ",
+    ".",
+    "/",
+    ":",
+    "@",
+    "0",
+    "12",
+    "999",
+    "DE89",
+    "Apt ",
+    "key=",
+    "born ",
+    "Dr ",
+    "\n",
+    "é",
+    "İ",
+    "你",
+]
+
+
+@given(st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PIECES), max_size=60).map("".join)))
+def test_any_text_can_be_read(text: str) -> None:
+    """Whatever is written, the patterns end, and what they find lies in the text and is not empty."""
+    assert all(0 <= span.start < span.end <= len(text) for span in find(text))
 
 
 HOSTILE = [

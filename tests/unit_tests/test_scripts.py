@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cogenesis_langchain import scripts
 from cogenesis_langchain.known import merged
@@ -148,6 +150,17 @@ def test_time_is_linear(unit: str) -> None:
     seconds(1_000)
     small = min(seconds(4_000) for _ in range(3))
     assert min(seconds(16_000) for _ in range(3)) < 12 * max(small, 0.002)
+
+
+PIECES = st.sampled_from([text for text, _ in PRIVATE])
+
+
+@given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=3).map("".join)))
+def test_any_text_can_be_read(text: str) -> None:
+    """Whatever is written, the rules end, and what they find lies in the text and is not empty."""
+    words = [PrivateSpan("PERSON", m.start(), m.end(), 0.5, "spacy") for m in re.finditer(r"\S+", text)]
+    for span in (*scripts.find(text), *scripts.sobered(text, words)):
+        assert 0 <= span.start < span.end <= len(text)
 
 
 def test_what_is_covered_is_told() -> None:
