@@ -75,7 +75,9 @@ def examine(config: str | None) -> Iterator[Finding]:
 def _models(settings: Any) -> Iterator[Finding]:
     from cogenesis_langchain import models
 
-    names = ["all-minilm-l6-v2", "en_core_web_sm"]
+    names = [models.EMBEDDER]
+    if settings.privacy.tier != "fast":
+        names += [models.PIPELINE, models.RAMPART]
     local = settings.models.local
     if local.provider == "llama_cpp" and local.path is None:
         names.insert(0, local.model)

@@ -26,7 +26,7 @@ PRIVATE = ("achterberg", "robin", "tollgate", "imke", "dorrestein", "ladder", "n
 def _models() -> None:
     """Skips where the small models were not pulled (`make test` pulls them)."""
     try:
-        for name in (SMALL, "all-minilm-l6-v2", "en_core_web_sm"):
+        for name in (SMALL, "all-minilm-l6-v2", "en_core_web_sm", "rampart"):
             locate(name)
     except ModelError as error:
         pytest.skip(str(error))

@@ -644,7 +644,7 @@ def test_doctor_finds_missing_models(
     done = cogenesis("doctor", "--json")
     assert done.code == 1
     fixes = {finding["fix"] for finding in checks(done)["model"]}
-    assert "cogenesis models pull all-minilm-l6-v2" in fixes
+    assert {"cogenesis models pull all-minilm-l6-v2", "cogenesis models pull rampart"} <= fixes
 
 
 def test_doctor_finds_open_files(cogenesis: Run, healthy: Engine) -> None:
