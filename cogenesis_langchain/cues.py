@@ -18,6 +18,7 @@ from cogenesis_langchain.types import PrivateSpan
 _TITLES = (
     r"mr|mrs|ms|miss|mx|dr|prof|professor|engr|madame|rev|capt|captain|sgt|lt|col|judge|officer|uncle|aunt"
 )
+_TITLE_WORDS = frozenset(_TITLES.split("|"))
 _KIN = (
     r"wife|husband|partner|son|daughter|brother|sister|mother|father|mom|mum|dad|boyfriend|girlfriend"
     r"|fianc[eé]e?|cousin"
@@ -158,7 +159,7 @@ def _name_end(text: str, start: int, *, loose: bool) -> int:
         capital = word[0][0].isupper()
         if words and capital != text[start].isupper():
             break
-        if not capital and (not loose or words == 2 or len(word[0]) < 2):
+        if word[0].lower() in _TITLE_WORDS or (not capital and (not loose or words == 2 or len(word[0]) < 2)):
             break
         if is_common(word[0]) and (not capital or word[0].isupper()):
             break
