@@ -118,7 +118,7 @@ class Detector:
             raise
         except Exception as error:  # the cause may quote the text, so only its kind is told
             raise DetectorError(f"detection failed ({type(error).__name__}); nothing may be sent") from None
-        return [replace(span, message=message) for span in spans]
+        return [replace(span, message=message) for span in spans] if message else spans
 
     def extract_values(self, item: ContextItem) -> list[KnownValue]:
         """What of a context item must never leave: the entities and the rare phrases found in it."""
@@ -137,7 +137,8 @@ class Detector:
         view = readable(text)
         for span in self._read(view.text) if view.text else ():
             start, end = view.span(span.start, span.end)
-            yield replace(span, start=start, end=end)
+            moved = start != span.start or end != span.end
+            yield replace(span, start=start, end=end) if moved else span
         yield from self._extra.find(text)
 
     def _read(self, text: str) -> Iterator[PrivateSpan]:
