@@ -181,7 +181,8 @@ def test_every_dependency_is_declared() -> None:
     declared = " ".join(project["dependencies"]).lower().replace("-", "_")
     shipped_with = {  # module -> the declared package that brings it, where the names differ
         "ahocorasick": "pyahocorasick", "certifi": "httpx",
-        "pydantic_core": "pydantic", "spacy": "presidio_analyzer", "srsly": "presidio_analyzer", "tldextract": "presidio_analyzer",
+        "pydantic_core": "pydantic", "spacy": "presidio_analyzer", "srsly": "presidio_analyzer",
+        "tldextract": "presidio_analyzer",
         "yaml": "pyyaml",
     }  # fmt: skip
     tops = {name.split(".")[0] for names in imported().values() for name in names}
