@@ -20,11 +20,11 @@ import httpx
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.egress import AsyncGateTransport, Gate, GateTransport
 from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError
+from cogenesis_langchain.gate.permit import Call, Permit, Prepared, passing
+from cogenesis_langchain.gate.wire import reread, to_client, to_wire
 from cogenesis_langchain.gate_config import GateConfig
-from cogenesis_langchain.permit import Call, Permit, Prepared, passing
 from cogenesis_langchain.settings import CloudModelConfig
 from cogenesis_langchain.types import CloudMessage, Outbound
-from cogenesis_langchain.wire import reread, to_client, to_wire
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

@@ -26,16 +26,16 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from cogenesis_langchain.allow import AllowList
-from cogenesis_langchain.answer import JSON, SSE, accepted, broken, never_left, refusal
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.endpoints import check_endpoint, tls_context
 from cogenesis_langchain.errors import CloudError, CoGenesisError, ConfigError, GateError, GateHit
-from cogenesis_langchain.findings import private_spans as _private
+from cogenesis_langchain.gate.allow import AllowList
+from cogenesis_langchain.gate.answer import JSON, SSE, accepted, broken, never_left, refusal
+from cogenesis_langchain.gate.findings import private_spans as _private
+from cogenesis_langchain.gate.permit import Permit, Prepared, Tally, current
+from cogenesis_langchain.gate.shape import Chat, parse
 from cogenesis_langchain.gate_config import GateConfig
-from cogenesis_langchain.permit import Permit, Prepared, Tally, current
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.shape import Chat, parse
 from cogenesis_langchain.types import Outbound
 
 __all__ = ["AsyncGateTransport", "Gate", "GateTransport", "Permit"]

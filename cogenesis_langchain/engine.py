@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from cogenesis_langchain import models
-from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
+from cogenesis_langchain.gate.allow import AllowList
 from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Policy
-from cogenesis_langchain.vault import Bounds, Vault
+from cogenesis_langchain.vault.vault import Bounds, Vault
 
 if TYPE_CHECKING:
     from cogenesis_langchain.audit import Audit
     from cogenesis_langchain.cloud import Cloud
     from cogenesis_langchain.crypto import Keys
-    from cogenesis_langchain.detect import Detector
+    from cogenesis_langchain.detect.detector import Detector
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.generalize import Vocabulary
-    from cogenesis_langchain.known import KnownValues
+    from cogenesis_langchain.known.matcher import KnownValues
     from cogenesis_langchain.store import ContextSource
-    from cogenesis_langchain.writer import Writer
-    from cogenesis_langchain.writer_states import KeptStates
+    from cogenesis_langchain.writer.local import Writer
+    from cogenesis_langchain.writer.states import KeptStates
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class Engine:
     @property
     def states(self) -> KeptStates:
         """What the local model has read of the users' profiles, on disk."""
-        from cogenesis_langchain.writer_states import KeptStates
+        from cogenesis_langchain.writer.states import KeptStates
 
         size = self.config.store.state_bytes
         return self._room(
@@ -117,8 +117,8 @@ class Engine:
     @property
     def detector(self) -> Detector:
         """The tier that the policy names, with the adopter's own detectors."""
-        from cogenesis_langchain.detect import Detector
-        from cogenesis_langchain.extra import load as named
+        from cogenesis_langchain.detect.detector import Detector
+        from cogenesis_langchain.detect.extra import load as named
 
         privacy = self.config.privacy
         return self._room(
@@ -193,7 +193,7 @@ class Engine:
         return self._room("writer", self._build_writer)
 
     def _build_writer(self) -> Writer:
-        from cogenesis_langchain.writer import LlamaCppWriter, RemoteWriter
+        from cogenesis_langchain.writer.local import LlamaCppWriter, RemoteWriter
 
         local = self.config.models.local
         if local.provider == "openai_compatible":
@@ -211,7 +211,7 @@ class Engine:
 
     def known(self, user: str, extra: Iterable[KnownValue] = ()) -> KnownValues:
         """The matcher of one user's known values and the policy's own, with `extra` for one request."""
-        from cogenesis_langchain.known import KnownValues
+        from cogenesis_langchain.known.matcher import KnownValues
 
         settings = self.config.privacy.known_values
         stored = [KnownValue(v.value, v.type, v.origin) for v in self.store.values(user) if v.enabled]

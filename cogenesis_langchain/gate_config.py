@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cogenesis_langchain.normalize import squeeze
+from cogenesis_langchain.normalize.canonical import squeeze
 from cogenesis_langchain.sections import Endpoint, Name, Section
 
 SendingRoute = Literal["cloud", "mask", "fuse", "sketch"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cogenesis_langchain.writer_parts import Prompt, Role
+    from cogenesis_langchain.writer.parts import Prompt, Role
 
 __all__ = ["GenericTask", "Vocabulary", "generalize", "shortlist", "task_sentence", "veto", "warm"]
 
@@ -136,7 +136,7 @@ def _pairs(kinds: Sequence[Entry], topics: Sequence[Entry]) -> dict[str, Generic
 
 def _ask(request: str, kinds: Sequence[Entry], topics: Sequence[Entry]) -> Prompt:
     """The frame, which the writer keeps read, and one last part that holds all of this request."""
-    from cogenesis_langchain.writer_parts import Turn
+    from cogenesis_langchain.writer.parts import Turn
 
     values = {
         "request": " ".join(request.split()),

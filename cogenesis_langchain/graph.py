@@ -41,7 +41,7 @@ from cogenesis_langchain.state import (
     resolve_context,
 )
 from cogenesis_langchain.types import Level, Route
-from cogenesis_langchain.vault import Scope, is_handle
+from cogenesis_langchain.vault.vault import Scope, is_handle
 
 _PARENT_RUNTIME = "__pregel_runtime"  # LangGraph's key in config["configurable"]
 

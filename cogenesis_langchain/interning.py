@@ -29,7 +29,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from cogenesis_langchain.errors import InputError, VaultError
 from cogenesis_langchain.leaves import json_of, leaves
-from cogenesis_langchain.vault import Scope, Vault, is_handle
+from cogenesis_langchain.vault.vault import Scope, Vault, is_handle
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
+from cogenesis_langchain.gate.shape import parse
 from cogenesis_langchain.interning import Part, by_others, parts_of, role_of, rows_of
-from cogenesis_langchain.known import SOURCE as KNOWN
+from cogenesis_langchain.known.matcher import SOURCE as KNOWN
 from cogenesis_langchain.leaves import leaves, with_leaves
 from cogenesis_langchain.placeholders import Again, Table, blanked, hide
 from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.shape import parse
 from cogenesis_langchain.types import CloudMessage, CloudToolCall, Outbound, PrivateSpan, Sendable
 
 PROMPT = "mask.v2.txt"

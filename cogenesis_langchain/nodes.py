@@ -25,13 +25,13 @@ from cogenesis_langchain.errors import (
     VaultError,
     WriterError,
 )
+from cogenesis_langchain.gate.remains import remains
+from cogenesis_langchain.gate.shape import parse
 from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.masking import cloud_messages, prepare_masked
-from cogenesis_langchain.remains import remains
 from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
-from cogenesis_langchain.shape import parse
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import (
     RUN_FIELDS,

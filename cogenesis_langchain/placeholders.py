@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cogenesis_langchain.forms import FORM, IMITATION, LONGEST, TAIL, straight, suffix
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.normalize import squeeze
+from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.normalize.canonical import squeeze
 from cogenesis_langchain.types import KnownValue, PrivateSpan, Sendable
 
 _LETTERS = {

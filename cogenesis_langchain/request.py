@@ -24,13 +24,13 @@ from cogenesis_langchain.errors import (
     GateHit,
     StoreError,
 )
+from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.permit import Permit
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.state import RouterContext, RouterState, RunContext
 from cogenesis_langchain.types import Decision, KnownValue, Level, Outbound, Receipt, Route, Signals, Step
-from cogenesis_langchain.writer import Prompt
-from cogenesis_langchain.writer_prompt import writing_prompt
+from cogenesis_langchain.writer.local import Prompt
+from cogenesis_langchain.writer.prompt import writing_prompt
 
 Update = dict[str, Any]
 EARLIER_TURNS = 6

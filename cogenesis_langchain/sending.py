@@ -16,9 +16,9 @@ from langchain_core.runnables import RunnableConfig
 
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import AuditError, CloudError, GateError, SketchError
+from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import intern_message
 from cogenesis_langchain.links import strip_links
-from cogenesis_langchain.permit import Permit
 from cogenesis_langchain.placeholders import StreamRestorer
 from cogenesis_langchain.preamble import without_preamble
 from cogenesis_langchain.request import (

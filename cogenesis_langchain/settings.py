@@ -173,8 +173,8 @@ class StoreConfig(Section):
 class VocabularyConfig(Section):
     """Additions to the shipped closed lists: name -> description. Names go out, descriptions stay."""
 
-    kinds: dict[Name, Name] = {}
-    topics: dict[Name, Name] = {}
+    kinds: dict[Name, Name] = Field(default_factory=dict)
+    topics: dict[Name, Name] = Field(default_factory=dict)
 
 
 class LimitsConfig(Section):

@@ -17,7 +17,7 @@ from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
 from cogenesis_langchain.errors import InputError
-from cogenesis_langchain.permit import Tally
+from cogenesis_langchain.gate.permit import Tally
 from cogenesis_langchain.types import Level, Route, Step
 
 

@@ -13,7 +13,7 @@ from cogenesis_langchain.commands.common import JsonOption, err, out, print_json
 from cogenesis_langchain.commands.ratios import Ratio, by_turns, show
 
 if TYPE_CHECKING:
-    from cogenesis_langchain.known import KnownValues
+    from cogenesis_langchain.known.matcher import KnownValues
 
 LENGTH, LONG = 1_000, 10_000  # characters
 KNOWN_VALUES = 300
@@ -89,7 +89,7 @@ class _Bench:
     """The detectors, loaded and warm, and benign text of both lengths."""
 
     def __init__(self, text: str, rounds: int) -> None:
-        from cogenesis_langchain.detect import Detector
+        from cogenesis_langchain.detect.detector import Detector
         from cogenesis_langchain.evals.presidio_default import PresidioDefault
 
         self._rounds = rounds
@@ -140,7 +140,7 @@ class _Bench:
 
 def known_values(count: int) -> KnownValues:
     """A user's values, fictional: names, addresses, telephones and mail addresses by turns."""
-    from cogenesis_langchain.known import KnownValues
+    from cogenesis_langchain.known.matcher import KnownValues
     from cogenesis_langchain.types import KnownValue
 
     makers = (

@@ -59,7 +59,7 @@ def detection(
     if to is not None and len(tiers) != 1:
         raise InputError("--out holds the texts of one tier: name it with --tier")
     from cogenesis_langchain.config import load
-    from cogenesis_langchain.detect import Detector
+    from cogenesis_langchain.detect.detector import Detector
     from cogenesis_langchain.evals.detection import Masked, as_found, as_the_mask_route, measure
     from cogenesis_langchain.evals.presidio_default import PresidioDefault
     from cogenesis_langchain.evals.rows import read_rows

@@ -46,7 +46,7 @@ def evasion(
     not at all. Exit code 1 where a known value left.
     """
     from cogenesis_langchain.config import load
-    from cogenesis_langchain.detect import Detector
+    from cogenesis_langchain.detect.detector import Detector
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.evals.cases import cases
     from cogenesis_langchain.evals.evasion import Range, Tally

@@ -12,9 +12,9 @@ from pydantic import Field, ValidationError, model_validator
 from cogenesis_langchain import yaml_lines
 from cogenesis_langchain.advice import faults_of
 from cogenesis_langchain.errors import CoGenesisError, ConfigError, InputError
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.gate.shape import parse
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.sections import Name, Section
-from cogenesis_langchain.shape import parse
 from cogenesis_langchain.types import ContextItem, ContextType, GenericTask, KnownValue, Level, Route
 
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.commands.running import Listener
+from cogenesis_langchain.gate.shape import parse
 from cogenesis_langchain.interning import text_of
-from cogenesis_langchain.known import SOURCE as KNOWN
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.shape import parse
+from cogenesis_langchain.known.matcher import SOURCE as KNOWN
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.types import Decision, Policy, PrivateSpan, Signals
 

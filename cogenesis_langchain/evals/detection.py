@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cogenesis_langchain.evals.rows import Row, Stretch
-from cogenesis_langchain.known import merged
+from cogenesis_langchain.known.matcher import merged
 from cogenesis_langchain.placeholders import Table, hide
 from cogenesis_langchain.types import PrivateSpan
 

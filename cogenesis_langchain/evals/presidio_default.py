@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from cogenesis_langchain import models
-from cogenesis_langchain.pipelines import PIPELINE
-from cogenesis_langchain.presidio_engine import keep_offline
+from cogenesis_langchain.detect.pipelines import PIPELINE
+from cogenesis_langchain.detect.presidio_engine import keep_offline
 from cogenesis_langchain.types import PrivateSpan
 
 

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from cogenesis_langchain.detect import Detector
+from cogenesis_langchain.detect.detector import Detector
+from cogenesis_langchain.detect.rampart import Rampart
 from cogenesis_langchain.errors import DetectorError, ModelMissingError
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.rampart import Rampart
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.types import ContextItem, KnownValue
 
 pytestmark = pytest.mark.integration

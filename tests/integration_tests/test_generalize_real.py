@@ -12,12 +12,12 @@ import pytest
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.closed_lists import shipped
-from cogenesis_langchain.detect import Detector, Tier
+from cogenesis_langchain.detect.detector import Detector, Tier
 from cogenesis_langchain.embed import Embedder
 from cogenesis_langchain.errors import ModelMissingError
 from cogenesis_langchain.generalize import generalize, shortlist, task_sentence
 from cogenesis_langchain.types import GenericTask, Level
-from cogenesis_langchain.writer import LlamaCppWriter
+from cogenesis_langchain.writer.local import LlamaCppWriter
 
 pytestmark = pytest.mark.integration
 

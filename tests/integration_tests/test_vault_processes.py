@@ -29,7 +29,7 @@ from cogenesis_langchain.testing import (
     canary_context,
     leaked,
 )
-from cogenesis_langchain.vault_kept import KeptShelf
+from cogenesis_langchain.vault.kept import KeptShelf
 from tests.conftest import INSTRUCTION, USER, policy, routed
 
 pytestmark = pytest.mark.integration
@@ -150,7 +150,7 @@ def test_a_vault_that_cannot_write_sends_nothing(
 
     def spend_on_a_full_disk(shelf: KeptShelf, name: str) -> bool:
         with monkeypatch.context() as patch:
-            patch.setattr("cogenesis_langchain.vault_kept.sealed", full)
+            patch.setattr("cogenesis_langchain.vault.kept.sealed", full)
             return spend(shelf, name)
 
     monkeypatch.setattr(KeptShelf, "spend", spend_on_a_full_disk)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cogenesis_langchain.commands import bench_detect
 from cogenesis_langchain.commands.bench import _Tap, app
 from cogenesis_langchain.commands.ratios import Ratio, by_turns
-from cogenesis_langchain.writer import Turn
+from cogenesis_langchain.writer.local import Turn
 
 
 def test_a_ratio_knows_its_good_side() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cogenesis_langchain.dates import notations
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.dates import notations
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.types import KnownValue
 
 WRITTEN = [

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cogenesis_langchain.detect import MAX_CHARS, Detector
+from cogenesis_langchain.detect.detector import MAX_CHARS, Detector
 from cogenesis_langchain.errors import DetectorError
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
 # Fictional persons throughout. The fast tier needs no model.
@@ -74,7 +74,7 @@ def test_disguised_text_is_read_and_covered_as_it_stands(fast: Detector, disguis
 def test_the_fast_tier_loads_no_presidio() -> None:
     """Without recognisers of the user's own, neither Presidio nor a model is loaded."""
     code = (
-        "import sys; from cogenesis_langchain.detect import Detector;"
+        "import sys; from cogenesis_langchain.detect.detector import Detector;"
         "assert Detector('fast').detect('mail a@b.org');"
         "sys.exit(bool({'spacy', 'presidio_analyzer', 'onnxruntime'} & set(sys.modules)))"
     )
@@ -275,7 +275,8 @@ def test_hostile_text_is_survived(fast: Detector, unit: str) -> None:
 def test_import_is_light() -> None:
     """Importing the detector loads neither Presidio nor spaCy."""
     code = (
-        "import sys, cogenesis_langchain.detect, cogenesis_langchain.known, cogenesis_langchain.vault;"
+        "import sys, cogenesis_langchain.detect.detector, cogenesis_langchain.known.matcher;"
+        "import cogenesis_langchain.vault.vault;"
         "sys.exit(bool({'spacy', 'presidio_analyzer', 'tldextract', 'ahocorasick'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,9 +28,9 @@ from cogenesis_langchain.errors import (
     GateHit,
     InputError,
 )
+from cogenesis_langchain.gate.permit import Call, passing
 from cogenesis_langchain.gate_config import GateConfig
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.permit import Call, passing
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.sections import EnvironmentKey
 from cogenesis_langchain.settings import CloudModelConfig
 from cogenesis_langchain.sketch import sketch_messages
@@ -730,7 +730,7 @@ def test_cut_answer(make: Callable[..., Cloud], audit: Audit, reply: Reply, stre
 @pytest.mark.parametrize("stream", [False, True])
 def test_endless_answer(make: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     """An answer beyond the bound is cut off instead of filling the memory."""
-    monkeypatch.setattr("cogenesis_langchain.answer.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("cogenesis_langchain.gate.answer.MAX_ANSWER_BYTES", 10_000)
     with RecordingCloud(default=Reply("word " * 5_000)) as server:
         cloud = make(server.base_url)
         outbound = cloud.prepare(public("hello"), stream=stream)

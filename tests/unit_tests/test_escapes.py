@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.escapes import ROUNDS, rounds, without_markup
-from cogenesis_langchain.mapped import plain
+from cogenesis_langchain.normalize.escapes import ROUNDS, rounds, without_markup
+from cogenesis_langchain.normalize.mapped import plain
 
 
 def last(text: str) -> str:

@@ -22,7 +22,7 @@ from cogenesis_langchain.evals.cases import DOORS, PLACES, ROUTES, SENDING, Case
 from cogenesis_langchain.evals.disguises import DISGUISES
 from cogenesis_langchain.evals.evasion import Range, Tally
 from cogenesis_langchain.evals.values import read_values, shipped
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.testing import FakeDetector, FakeEmbedder
 from cogenesis_langchain.types import KnownValue
@@ -111,7 +111,7 @@ def test_the_units_of_a_file_are_known_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize("off", [False, True])
 def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, off: bool) -> None:
     """A JSON report; exit code 0 where nothing known left, 1 where something did."""
-    monkeypatch.setattr("cogenesis_langchain.detect.Detector", lambda *_, **__: FakeDetector())
+    monkeypatch.setattr("cogenesis_langchain.detect.detector.Detector", lambda *_, **__: FakeDetector())
     monkeypatch.setattr("cogenesis_langchain.embed.Embedder.default", FakeEmbedder)
     if off:
         monkeypatch.setattr("cogenesis_langchain.egress._private", lambda *_: [])

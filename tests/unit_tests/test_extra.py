@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cogenesis_langchain.detect import Detector
+from cogenesis_langchain.detect.detector import Detector
+from cogenesis_langchain.detect.extra import Extra, load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ConfigError, DetectorError
-from cogenesis_langchain.extra import Extra, load
 from cogenesis_langchain.types import PrivateSpan
 
 TEXT = "Badge QX-77 opens the door of the otter house."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cogenesis_langchain import frames
+from cogenesis_langchain.gate import frames
 from cogenesis_langchain.sketch import frame_texts
 from cogenesis_langchain.types import Sendable
 

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cogenesis_langchain.allow import AllowList
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.cloud import Cloud
 from cogenesis_langchain.commands import receipts
@@ -25,13 +24,14 @@ from cogenesis_langchain.config import load
 from cogenesis_langchain.egress import Gate, GateTransport
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ConfigError, GateError, GateHit, InputError
-from cogenesis_langchain.findings import private_spans
+from cogenesis_langchain.gate.allow import AllowList
+from cogenesis_langchain.gate.findings import private_spans
+from cogenesis_langchain.gate.permit import Call, Permit, Tally, passing
+from cogenesis_langchain.gate.shape import parse
 from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.graph import create_privacy_router
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.permit import Call, Permit, Tally, passing
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.shape import parse
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.testing import FakeDetector, RecordingCloud, Reply, canaries, leaked
 from cogenesis_langchain.types import (

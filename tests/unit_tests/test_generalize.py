@@ -23,10 +23,10 @@ from cogenesis_langchain.generalize import (
     veto,
     warm,
 )
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.testing import FakeEmbedder, FakeWriter
 from cogenesis_langchain.types import GenericTask, KnownValue, Level, Route, Step
-from cogenesis_langchain.writer_parts import Prompt
+from cogenesis_langchain.writer.parts import Prompt
 
 LABELLED = Path(__file__).parents[1] / "data" / "labelled_instructions.jsonl"
 PARTY = GenericTask("invitation", "birthday")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.known import KnownValues, common_words, is_common, merged
+from cogenesis_langchain.known.matcher import KnownValues, common_words, is_common, merged
 from cogenesis_langchain.types import KnownValue, PrivateSpan
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogenesis_langchain.known import KnownValues
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.types import KnownValue
 
 VALUES = {

@@ -18,21 +18,21 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cogenesis_langchain"
 
 HOMES = {
-    "ahocorasick": {"automaton"},
+    "ahocorasick": {"known.automaton"},
     "chromadb": {"store.chroma"},
-    "confusable_homoglyphs": {"letters"},
+    "confusable_homoglyphs": {"normalize.letters"},
     "cryptography": {"seals"},
-    "detect_secrets": {"secrets"},
+    "detect_secrets": {"detect.secrets"},
     "huggingface_hub": {"pull"},
     "keyring": {"crypto"},
     "langchain_openai": {"cloud"},
-    "llama_cpp": {"writer_llama"},
+    "llama_cpp": {"writer.llama"},
     "onnxruntime": {"onnx_session"},
     "openai": set(),  # only through langchain_openai
-    "presidio_analyzer": {"pipelines", "presidio_engine", "evals.presidio_default"},
-    "spacy": {"pipelines", "evals.presidio_default"},
-    "srsly": {"lexicon"},
-    "tldextract": {"presidio_engine"},
+    "presidio_analyzer": {"detect.pipelines", "detect.presidio_engine", "evals.presidio_default"},
+    "spacy": {"detect.pipelines", "evals.presidio_default"},
+    "srsly": {"detect.lexicon"},
+    "tldextract": {"detect.presidio_engine"},
     "tokenizers": {"onnx_session"},
     "yaml": {"yaml_lines"},
 }
@@ -54,7 +54,7 @@ FRAMEWORK_ROOMS = {
 }
 
 CONNECTING = {
-    "httpx.Client": {"cloud", "devserver", "download", "store.chroma", "writer_remote"},
+    "httpx.Client": {"cloud", "devserver", "download", "store.chroma", "writer.remote"},
     "httpx.AsyncClient": {"cloud"},
     "httpx.HTTPTransport": {"egress"},
     "httpx.AsyncHTTPTransport": {"egress"},

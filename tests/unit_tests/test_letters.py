@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.letters import FOLDED, KINDS, LOOK_ALIKES, READABLE, has_foreign, written_for
-from cogenesis_langchain.normalize import readable
+from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.normalize.canonical import readable
+from cogenesis_langchain.normalize.letters import (
+    FOLDED,
+    KINDS,
+    LOOK_ALIKES,
+    READABLE,
+    has_foreign,
+    written_for,
+)
 from cogenesis_langchain.types import KnownValue
 
 LETTERS = [chr(number) for number in range(0x80, 0x30000) if chr(number).isalpha()]

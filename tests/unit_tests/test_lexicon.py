@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cogenesis_langchain import lexicon
+from cogenesis_langchain.detect import lexicon
+from cogenesis_langchain.detect.lexicon import CAPITAL_SCORE, SMALL_SCORE, Lexicon
 from cogenesis_langchain.errors import ModelCorruptError
-from cogenesis_langchain.lexicon import CAPITAL_SCORE, SMALL_SCORE, Lexicon
 
 # Fictional names. A small lexicon stands for WordNet's; the shipped lists are the real ones.
 PLAIN = Lexicon(

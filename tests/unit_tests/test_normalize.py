@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.normalize import canonical, fold, readable, squeeze, views
+from cogenesis_langchain.normalize.canonical import canonical, fold, readable, squeeze, views
 
 
 @pytest.mark.parametrize(

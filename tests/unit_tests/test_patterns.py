@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain import digits, identifiers, patterns, secrets
-from cogenesis_langchain.patterns import find
+from cogenesis_langchain.detect import digits, identifiers, patterns, secrets
+from cogenesis_langchain.detect.patterns import find
 
 LONG = "Qx7Lr2Bv9Tn4Wz8Kd3Hs6Jp1Mf5Yg0CaEuIoRqNtPwVb"
 

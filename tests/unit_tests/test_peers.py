@@ -16,7 +16,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from cogenesis_langchain.detect import Detector
+from cogenesis_langchain.detect.detector import Detector
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CoGenesisError, DetectorError
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router

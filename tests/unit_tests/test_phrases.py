@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from cogenesis_langchain.known import is_common
-from cogenesis_langchain.phrases import MAX_PHRASES, rare_phrases
+from cogenesis_langchain.detect.phrases import MAX_PHRASES, rare_phrases
+from cogenesis_langchain.known.matcher import is_common
 from cogenesis_langchain.types import ContextItem
 
 

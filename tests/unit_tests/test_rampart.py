@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cogenesis_langchain import advice, lexicon
+from cogenesis_langchain import advice
+from cogenesis_langchain.detect import lexicon
+from cogenesis_langchain.detect.rampart import MAX_TOKENS, TYPES, Rampart, Word, _kept, join
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
-from cogenesis_langchain.rampart import MAX_TOKENS, TYPES, Rampart, Word, _kept, join
 
 # The model itself is tested in integration_tests; here is what is done with its answers.
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from cogenesis_langchain import lexicon
-from cogenesis_langchain.lexicon import Lexicon
-from cogenesis_langchain.rampart import HINT
-from cogenesis_langchain.refine import refined
+from cogenesis_langchain.detect import lexicon
+from cogenesis_langchain.detect.lexicon import Lexicon
+from cogenesis_langchain.detect.rampart import HINT
+from cogenesis_langchain.detect.refine import refined
 from cogenesis_langchain.types import PrivateSpan
 
 # Fictional names throughout.

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from cogenesis_langchain.gate.remains import remains
 from cogenesis_langchain.graph import create_privacy_router
-from cogenesis_langchain.known import KnownValues
-from cogenesis_langchain.remains import remains
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, RecordingCloud
 from cogenesis_langchain.types import ContextItem, KnownValue

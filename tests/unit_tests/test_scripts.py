@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain import scripts
-from cogenesis_langchain.known import merged
+from cogenesis_langchain.detect import scripts
+from cogenesis_langchain.known.matcher import merged
 from cogenesis_langchain.types import PrivateSpan
 
 PRIVATE = [

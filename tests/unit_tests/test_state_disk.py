@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from cogenesis_langchain import writer as writer_module
-from cogenesis_langchain import writer_states
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.crypto import Keys, pseudonym
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import WriterError
-from cogenesis_langchain.writer import LlamaCppWriter, Prompt, Turn
-from cogenesis_langchain.writer_states import KeptStates
+from cogenesis_langchain.writer import local as writer_module
+from cogenesis_langchain.writer import states as writer_states
+from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
+from cogenesis_langchain.writer.states import KeptStates
 from tests.unit_tests.test_writer import SPECIAL, FakeLlama
 
 PROFILE = "My name is Quillon Vexmoor and I live at Larkspinner Row. " * 4

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.typos import SHORTEST, NearMisses
+from cogenesis_langchain.known.typos import SHORTEST, NearMisses
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORD = st.text(LETTERS, min_size=SHORTEST, max_size=16)

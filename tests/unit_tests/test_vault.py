@@ -6,7 +6,7 @@ import pytest
 
 from cogenesis_langchain.errors import VaultError
 from cogenesis_langchain.types import Level, Route, Step
-from cogenesis_langchain.vault import Vault, is_handle
+from cogenesis_langchain.vault.vault import Vault, is_handle
 
 A = ("ada", "thread-1")
 B = ("bo", "thread-1")

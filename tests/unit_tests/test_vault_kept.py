@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
-from cogenesis_langchain import vault_book
 from cogenesis_langchain.crypto import Keys, pseudonym
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import InputError, VaultError
@@ -24,8 +23,9 @@ from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.placeholders import hide, restore
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.types import ContextItem, Level, PrivateSpan, Route, Step
-from cogenesis_langchain.vault import Vault
-from cogenesis_langchain.vault_book import Bounds
+from cogenesis_langchain.vault import book as vault_book
+from cogenesis_langchain.vault.book import Bounds
+from cogenesis_langchain.vault.vault import Vault
 from tests.conftest import INSTRUCTION, USER
 
 A = ("ada", "thread-1")
@@ -345,7 +345,7 @@ def test_a_failed_write_issues_no_placeholder(again: Opener, monkeypatch: pytest
     def full(*_: object) -> bytes:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("cogenesis_langchain.vault_kept.sealed", full)
+    monkeypatch.setattr("cogenesis_langchain.vault.kept.sealed", full)
     with pytest.raises(VaultError, match="disk is full"):
         vault.table(A).placeholder("Quillon", "PERSON")
     monkeypatch.undo()

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from cogenesis_langchain import writer as writer_module
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.testing import FakeDetector, FakeWriter
-from cogenesis_langchain.writer import LlamaCppWriter, RemoteWriter, Turn, Writer
-from cogenesis_langchain.writer_llama import CHUNK, Llama
+from cogenesis_langchain.writer import local as writer_module
+from cogenesis_langchain.writer.llama import CHUNK, Llama
+from cogenesis_langchain.writer.local import LlamaCppWriter, RemoteWriter, Turn, Writer
 
 SPECIAL = 1_000_000  # control text is one token per character above this
 

@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogenesis_langchain.writer_parts import Choices, Snapshots, TextOut, Turn, Turnstile, common_prefix
+from cogenesis_langchain.writer.parts import Choices, Snapshots, TextOut, Turn, Turnstile, common_prefix
 
 
 def test_a_turn_prints_no_text() -> None:

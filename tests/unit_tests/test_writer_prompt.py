@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.writer_parts import Prompt
-from cogenesis_langchain.writer_prompt import PROMPT_FILE, TEMPLATE_ROOM, shorten, writing_prompt
+from cogenesis_langchain.writer.parts import Prompt
+from cogenesis_langchain.writer.prompt import PROMPT_FILE, TEMPLATE_ROOM, shorten, writing_prompt
 
 # Fictional.
 PROFILE = ["Name: Ada Quill", "Lives in Larkmere"]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from cogenesis_langchain.errors import ConfigError, WriterError
-from cogenesis_langchain.writer import RemoteWriter, Turn
+from cogenesis_langchain.writer.local import RemoteWriter, Turn
 
 PROMPT = (Turn("system", ("Write.",)), Turn("user", ("About me: Ada Quill (fictional). ", "Write a poem.")))
 SSE, JSON = "text/event-stream", "application/json; charset=utf-8"

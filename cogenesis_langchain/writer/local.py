@@ -1,0 +1,283 @@
+"""The local model: what a writer can do, and the one that runs in this process.
+
+What is covered: one model, one state, one stream at a time; the state after reading a user's context is kept
+in memory per scope, what was read of the profile also sealed on disk, and neither ever serves another scope;
+content is tokenised as plain text inside vetted chat templates, never the template inside a GGUF; no log,
+error or repr carries text.
+What is not: several streams at once (a server behind `RemoteWriter` does that).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cogenesis_langchain.chat_templates import ChatTemplate
+from cogenesis_langchain.errors import WriterError
+from cogenesis_langchain.writer.live import LiveState, Tokens, tokens_of
+from cogenesis_langchain.writer.llama import Llama, default_threads
+from cogenesis_langchain.writer.parts import (
+    Cancel,
+    Choices,
+    Prompt,
+    Snapshots,
+    TextOut,
+    Turn,
+    Turnstile,
+    common_prefix,
+    is_set,
+)
+from cogenesis_langchain.writer.protocol import Writer
+from cogenesis_langchain.writer.remote import RemoteWriter
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.writer.states import KeptStates
+
+__all__ = ["LlamaCppWriter", "Prompt", "RemoteWriter", "Turn", "Writer"]
+
+
+class LlamaCppWriter:
+    """A GGUF in this process.
+
+    Args:
+        path: the model file, already verified by `models.locate` or `models.check_gguf`.
+        template: vetted control text.
+        n_ctx: tokens of prompt and answer together; the model's own limit caps it.
+        n_threads: None counts the processors this process may use.
+        snapshot_bytes: memory for kept states. A token takes 28 KiB with the 1.5B model.
+        states: states on disk; None keeps none there.
+        sha256: of the model file, which states on disk belong to; without it, its size and time tell it.
+
+    Raises (at first use): ModelMissingError, ModelCorruptError, WriterError (no memory for the context).
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        template: ChatTemplate,
+        *,
+        n_ctx: int = 4096,
+        n_threads: int | None = None,
+        snapshot_bytes: int = 512 << 20,
+        states: KeptStates | None = None,
+        sha256: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.name = self.path.stem
+        self._template = template
+        self._n_ctx = n_ctx
+        self._n_threads = n_threads or default_threads()
+        self._loading = threading.Lock()
+        self._turnstile = Turnstile()
+        self._snapshots = Snapshots(snapshot_bytes)
+        self._states = states
+        self._sha256 = sha256
+        self._engine: Llama | None = None
+        self._live = LiveState(self._snapshots)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"LlamaCppWriter({self.name!r}, n_ctx={self._n_ctx})"
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of prompt and answer together. Loads the model: its own limit caps the number."""
+        return self._llama().n_ctx
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """Bytes that kept states take now."""
+        return self._snapshots.bytes
+
+    def load(self) -> None:
+        """Loads the model now instead of at first use."""
+        self._llama()
+
+    def _llama(self) -> Llama:
+        with self._loading:
+            self._check_open()
+            if self._engine is None:
+                self._engine = Llama(self.path, self._n_ctx, self._n_threads)
+                self._live = LiveState(self._snapshots, self._states, self._layout(self._engine))
+            return self._engine
+
+    def _layout(self, llama: Llama) -> str:
+        """What a state on disk depends on besides its tokens."""
+        model = self._sha256
+        if model is None and self._states is not None:
+            file = self.path.stat()
+            model = f"{self.path.name} {file.st_size} {file.st_mtime_ns}"
+        return f"{model} {self._template.name} {llama.layout}"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WriterError("the local model was closed; make a new writer")
+
+    def warm(self, prompt: Prompt, *, scope: str, cancel: Cancel | None = None) -> None:
+        """Reads everything before the last part and keeps that state under `scope`.
+
+        Blocks until read, or until `cancel` is set (what was read stays live for the next caller). Runs in
+        the background: between two chunks it steps aside for `write` and `choose` and goes on after them.
+        """
+        llama = self._llama()
+        tokens = self._tokens(llama, prompt)
+        while True:
+            with self._turnstile.background(cancel) as entered:
+                if not entered:
+                    return
+                self._check_open()
+                done = self._live.read(llama, scope, tokens, lambda: self._turnstile.wanted or is_set(cancel))
+                if done or not is_set(cancel):
+                    self._live.keep(llama, scope)
+                if done:
+                    self._live.keep_frame(llama)
+                    return
+
+    def write(
+        self,
+        prompt: Prompt,
+        *,
+        scope: str,
+        max_tokens: int = 700,
+        temperature: float = 0.7,
+        seed: int | None = None,
+        cancel: Cancel | None = None,
+    ) -> Iterator[str]:
+        """Yields the answer in pieces of whole characters, until the model stops or the room is used up.
+
+        Args:
+            scope: whose context the prompt holds; only states kept under the same scope are reused.
+            max_tokens: at most this many tokens, fewer where `n_ctx` leaves less room.
+            temperature: 0 always takes the likeliest token.
+            seed: the same prompt and seed, asked twice in a row, give the same text.
+            cancel: ends the stream between two tokens or chunks.
+
+        Raises:
+            WriterError: the prompt leaves no room in `n_ctx`; the message names both numbers.
+        """
+        llama = self._llama()
+        tokens = self._tokens(llama, prompt)
+        with self._turnstile.foreground(cancel) as entered:
+            if not entered or not self._read(llama, scope, tokens, cancel):
+                return
+            room = min(max_tokens, llama.n_ctx - len(self._live.tokens))
+            with llama.sampler(temperature, seed) as sample:
+                yield from self._stream(llama, sample, room, cancel)
+
+    def _stream(
+        self, llama: Llama, sample: Callable[[], int], room: int, cancel: Cancel | None
+    ) -> Iterator[str]:
+        """The decoding loop; the prompt is read. Token by token: sample, show, feed."""
+        out = TextOut(self._template.stop)
+        for left in range(room, 0, -1):
+            token = sample()
+            if llama.ends(token) or is_set(cancel):
+                break
+            if text := out.feed(llama.piece(token)):
+                yield text
+            if out.stopped:
+                return
+            if left > 1:
+                self._live.feed(llama, [token])
+        if text := out.close():
+            yield text
+
+    def choose(self, prompt: Prompt, options: Sequence[str], *, scope: str = "") -> str:
+        """The option whose tokens are likeliest, one token at a time (temperature 0).
+
+        The model can say nothing but an option. In scope "" the answer depends on prompt and options
+        alone: the state before the last part is used only if exactly it was kept, and nothing after it is.
+
+        Raises:
+            ValueError: there are no options.
+            WriterError: as `write`.
+        """
+        if not options:
+            raise ValueError("choose needs at least one option")
+        llama = self._llama()
+        choices = Choices({option: llama.tokens(option) for option in options})
+        if (only := choices.chosen) is not None:
+            return only
+        tokens = self._tokens(llama, prompt, room=max(len(llama.tokens(option)) for option in options))
+        stops = [ids[0] for stop in self._template.stop if len(ids := llama.tokens(stop, special=True)) == 1]
+        with self._turnstile.foreground():
+            self._read(llama, scope, tokens)
+            while (chosen := choices.chosen) is None:
+                token = llama.likeliest(choices.allowed(), stops)
+                choices.take(token)
+                if token != Choices.END and choices.chosen is None:
+                    self._live.feed(llama, [token])
+        return chosen
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, tokenised as plain text."""
+        return len(self._llama().tokens(text))
+
+    def clip(self, text: str, max_tokens: int) -> str:
+        """The longest beginning with at most `max_tokens` tokens, whole characters only."""
+        llama = self._llama()
+        tokens = llama.tokens(text)
+        keep = max_tokens = max(max_tokens, 0)
+        while len(tokens) > max_tokens:
+            start = llama.text(tokens[:keep])
+            if start.startswith(" ") and not text.startswith(" "):
+                start = start[1:]  # some tokenisers put a space before the first word
+            text = text[: common_prefix(text, start)]
+            # The beginning may split into more tokens than it had within the whole: then give way by one.
+            tokens, keep = llama.tokens(text), keep - 1
+        return text
+
+    def forget(self, scope: str) -> None:
+        """Drops every state of a scope, live, in memory (overwritten) and on disk."""
+        with self._turnstile.foreground():
+            self._snapshots.forget(scope)
+            if self._states is not None:
+                self._states.forget(scope)
+            if self._engine is not None and self._live.scope == scope:
+                self._live.clear(self._engine, overwrite=True)
+
+    def close(self) -> None:
+        """Frees the model once the stream in progress has ended. Calls that wait or come later raise."""
+        with self._turnstile.foreground(), self._loading:
+            self._closed = True
+            self._snapshots.clear()
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def __enter__(self) -> LlamaCppWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def bare_loop(self, prompt: Prompt, n_tokens: int) -> Iterator[None]:
+        """The yardstick of `cogenesis bench`: the shortest loop over llama.cpp, likeliest token each time.
+
+        The first item comes when the prompt is read, then one per token.
+        """
+        llama = self._llama()
+        tokens = self._tokens(llama, prompt, room=n_tokens)
+        with self._turnstile.foreground(), llama.sampler(0.0, None, penalty=1.0) as sample:
+            self._read(llama, "", tokens)
+            yield
+            for _ in range(n_tokens):
+                llama.decode([sample()])
+                yield
+            self._live.tokens = []  # these tokens were not written down: the next caller starts clean
+
+    def _tokens(self, llama: Llama, prompt: Prompt, *, room: int = 0) -> Tokens:
+        tokens = tokens_of(llama, self._template, prompt)
+        if len(tokens) + room >= llama.n_ctx:
+            raise WriterError(
+                f"the prompt has {len(tokens) + room} tokens and n_ctx is {llama.n_ctx}; "
+                "shorten the request or its context, or raise models.local.n_ctx"
+            )
+        return tokens
+
+    def _read(self, llama: Llama, scope: str, tokens: Tokens, cancel: Cancel | None = None) -> bool:
+        # Asked with the turn, so that who waited while the model was freed does not touch it.
+        self._check_open()
+        return self._live.read_both(llama, scope, tokens, cancel)
