@@ -33,7 +33,7 @@ def test_sketch_parts_are_the_pinned_pieces() -> None:
 
 def test_no_pin_is_stale() -> None:
     """A pin without a prompt would let a withdrawn text pass as ours."""
-    prompts = Path(frames.__file__).parent / "prompts"
+    prompts = Path(frames.__file__).parents[1] / "prompts"
     now = {_sha256(text) for file in prompts.glob("*.txt") for text in frames.pieces(file.name)}
     assert now >= frames.FRAMES
 
