@@ -20,7 +20,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cogenesis_langchain.normalize.escapes import rounds, without_markup
-from cogenesis_langchain.normalize.letters import FOLDED, KINDS, LOOK_ALIKES, READABLE, is_foreign, look_alike
+from cogenesis_langchain.normalize.letters import (
+    FOLDED,
+    KINDS,
+    LOOK_ALIKES,
+    READABLE,
+    has_foreign,
+    is_foreign,
+    look_alike,
+)
 from cogenesis_langchain.normalize.mapped import Mapped, plain, respell, rewrite
 
 _ASCII = "".join(map(chr, range(128)))
@@ -31,7 +39,9 @@ _CAMEL = re.compile("a(?=A)")
 _SIGNS = re.compile("[@$!|+¢£×€\u2100-\u2bff\U0001f100-\U0001f2ff]{1,9}")
 _FIRST, _LAST = "@$€£!|+", "@$€"  # signs that a word may begin and end with
 _WORD = re.compile(r"[^\W_]+")
-_ACCENTED = re.compile("[^\\W_][\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_MARKED, _ACCENTED = re.compile(_MARK), re.compile(f"[^\\W_]{_MARK}+")
+_APART = re.compile(r"[ .·_-][^\W\d_][ .·_-][^\W\d_](?![^\W_])")  # in whatever _SPACED matches
 _SPACED = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .·_-])[^\W\d_])(?:\1[^\W\d_])+(?![^\W_])")
 
 
@@ -104,7 +114,9 @@ def readable(text: str) -> Mapped:
     """
     form = without_markup(plain(text))
     if not form.text.isascii():
-        form = rewrite(respell(form, READABLE), _ACCENTED, _composed)
+        form = respell(form, READABLE)
+        if _MARKED.search(form.text):
+            form = rewrite(form, _ACCENTED, _composed)
         form = _latinised(form)
     return _joined(form)
 
@@ -135,9 +147,9 @@ def _composed(cluster: re.Match[str]) -> str:
 
 def _latinised(form: Mapped) -> Mapped:
     """Look-alikes made Latin: in words of mixed scripts, and in whole words where all others are Latin."""
-    words = [word for word in _WORD.findall(form.text) if any(map(is_foreign, word))]
-    if not words:
+    if not has_foreign(form.text):
         return form
+    words = [word for word in _WORD.findall(form.text) if any(map(is_foreign, word))]
     latin = {word: "".join(map(LOOK_ALIKES.__getitem__, word)) for word in words}
     pure = [word for word in words if _only_foreign(word)]
     disguised = all(latin[word].isascii() for word in pure)
@@ -157,6 +169,8 @@ def _only_foreign(word: str) -> bool:
 def _joined(form: Mapped) -> Mapped:
     """Letters set apart as words, cut where a capital follows a small letter."""
     text = form.text
+    if not _APART.search(text):
+        return form
     gaps = {
         i
         for run in _SPACED.finditer(text)

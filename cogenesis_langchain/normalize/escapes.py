@@ -8,7 +8,6 @@ Every round makes text shorter, so nested encodings are bounded by the number of
 
 from __future__ import annotations
 
-import base64
 import binascii
 import html
 import re
@@ -29,22 +28,27 @@ _ENTITY = (
 )
 _MARKUP = re.compile(rf"[&%\\](?:{_ENTITY})")
 _SELECTORS, _TAGS, _JAMO = "\ufe00-\ufe0f\U000e0100-\U000e01ef", "\U000e0020-\U000e007e", "\u1100-\u11ff"
-_ESCAPE = re.compile(
-    rf"[&%\\<={_SELECTORS}{_TAGS}{_JAMO}](?:{_ENTITY}"
+_ASCII_ESCAPE = (
+    rf"{_ENTITY}"
     r"|(?<=\\)(?:u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}(?:\\x[0-9a-fA-F]{2})*"
     r"|[0-3][0-7]{2}(?:\\[0-3][0-7]{2})*|[nrtbf\"/]|\\(?:\\\\)*)"
     r"|(?<=<)/?[A-Za-z!][^<>]{0,300}>"
     r"|(?<==)(?:\r?\n|[0-9A-F]{2}(?:=[0-9A-F]{2})*)"
+)
+_PLAIN_ESCAPE = re.compile(rf"[&%\\<=](?:{_ASCII_ESCAPE})")  # found faster, and all there is in ASCII
+_ESCAPE = re.compile(
+    rf"[&%\\<={_SELECTORS}{_TAGS}{_JAMO}](?:{_ASCII_ESCAPE}"
     rf"|(?<=[{_SELECTORS}])[{_SELECTORS}]+|(?<=[{_TAGS}])[{_TAGS}]*|(?<=[{_JAMO}])[{_JAMO}]+)"
 )
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # What a word of a text seldom has: a digit or padding, or a capital after its first letter.
 _LIKELY = r"(?=[0-9]|[A-Za-z+/_-][a-z+/_-]{0,80}[0-9A-Z=])"
 _ENCODED = re.compile(
-    r"(?<![A-Za-z0-9+/_=-])" + _LIKELY + "(?:"
+    r"(?<![A-Za-z0-9+/_=-])(?:" + _LIKELY + "(?:"
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
     r"|(?:[0-9a-fA-F]{2}[ :-]){3,}[0-9a-fA-F]{2}(?![0-9A-Za-z])"
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
+    r"|[c-fC-F][0-9a-fA-F][ :-](?:[0-9a-fA-F]{2}[ :-]){2,}[0-9a-fA-F]{2}(?![0-9A-Za-z]))"  # not Latin, in UTF-8
 )
 _PUNYCODE = re.compile(r"\bxn--([a-z0-9-]{1,60})")
 _FEWEST = 4  # characters of base64: three letters
@@ -55,7 +59,8 @@ def rounds(source: Mapped) -> Iterator[Mapped]:
     """`source`, then what decoding makes of it, at most ROUNDS times: escapes, encodings, both."""
     yield source
     for _ in range(ROUNDS):
-        escaped = rewrite(source, _ESCAPE, _unescaped)
+        escape = _PLAIN_ESCAPE if source.text.isascii() else _ESCAPE
+        escaped = rewrite(source, escape, _unescaped)
         if escaped is not source:
             yield escaped
             encoded = _read(source)
@@ -147,6 +152,9 @@ def _decoded(match: re.Match[str]) -> str:
     token = match[0]
     if found := _HEX.fullmatch(token):
         return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _by_parts(token, "")
+    whole, _, below = token.rpartition("\n")
+    if whole and not _base64(token):  # the last line may be a word of the text below
+        return _by_parts(whole, "\n/_+-") + "\n" + _by_parts(below, "/_+-")
     return _by_parts(token, "/_+-")
 
 
@@ -156,9 +164,10 @@ def _by_parts(token: str, joints: str) -> str:
         return token
     if whole := _base64(token):
         return whole
-    if not joints:
-        return token
-    return joints[0].join(_by_parts(part, joints[1:]) for part in token.split(joints[0]))
+    for i, joint in enumerate(joints):
+        if joint in token:
+            return joint.join(_by_parts(part, joints[i + 1 :]) for part in token.split(joint))
+    return token
 
 
 def _base64(token: str) -> str:
@@ -167,7 +176,7 @@ def _base64(token: str) -> str:
     if len(body) < _FEWEST or len(body) % 4 == 1:
         return ""
     try:
-        text = _printable(base64.b64decode(body + "=" * (-len(body) % 4), validate=True))
+        text = _printable(binascii.a2b_base64(body + "=" * (-len(body) % 4)))
     except binascii.Error:
         return ""
     return text if len(body) > _FEWEST or text.isalpha() else ""

@@ -63,12 +63,12 @@ def rewrite(source: Mapped, pattern: re.Pattern[str], replace: Callable[[re.Matc
 
 def respell(source: Mapped, table: Mapping[str, str]) -> Mapped:
     """Every character replaced by what `table` has for it: "" drops it. `source` if nothing changes."""
-    new = [table[char] for char in source.text]
-    text = "".join(new)
-    if text == source.text:
+    changed = {char: new for char in set(source.text) if (new := table[char]) != char}
+    if not changed:
         return source
-    if len(text) == len(source.text) and all(new):
-        return Mapped(text, source.starts, source.ends)
+    if all(len(new) == 1 for new in changed.values()):  # the usual case: no offset moves
+        return Mapped(source.text.translate(str.maketrans(changed)), source.starts, source.ends)
+    new = [changed.get(char, char) for char in source.text]
     starts: list[int] = []
     ends: list[int] = []
     for letters, start, end in zip(new, source.starts, source.ends, strict=True):
@@ -80,4 +80,4 @@ def respell(source: Mapped, table: Mapping[str, str]) -> Mapped:
             ends += [end] * len(letters)
         elif ends:  # an accent or an invisible character belongs to the letter before it
             ends[-1] = end
-    return Mapped(text, starts, ends)
+    return Mapped("".join(new), starts, ends)
