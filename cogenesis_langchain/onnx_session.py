@@ -5,6 +5,7 @@ Nothing leaves the machine: files are read from the folder given, and the runtim
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ def open_model(directory: Path, name: str, file: str = "model.onnx") -> tuple[An
     for wanted in (file, "tokenizer.json"):
         if not (directory / wanted).is_file():
             raise ModelMissingError(f"no {wanted} in {directory}; run: cogenesis models pull {name}")
+    # Read once, as the library loads: the call below comes too late for its device id and first event.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
     from tokenizers import Tokenizer
 
-    onnxruntime.disable_telemetry_events()
+    onnxruntime.disable_telemetry_events()  # for a process that had loaded it before
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,29 @@ def test_broken_files_are_corrupt(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes(b"{}")
     with pytest.raises(ModelCorruptError, match="cannot be loaded"):
         Embedder(tmp_path).warm()
+
+
+def test_the_runtime_makes_no_device_id_and_keeps_no_events(tmp_path: Path) -> None:
+    """ONNX Runtime reports to its maker unless told not to before it loads; its files would show it."""
+    home, model = tmp_path / "home", tmp_path / "model"
+    for folder in (home, model):
+        folder.mkdir()
+    (model / "model.onnx").write_bytes(b"junk")
+    (model / "tokenizer.json").write_bytes(b"{}")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom cogenesis_langchain.onnx_session import open_model\n"
+        "try:\n    open_model(Path(sys.argv[1]), 'x')\nfinally:\n    print('onnxruntime' in sys.modules)"
+    )
+    done = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-B", "-c", code, str(model)],
+        env={"HOME": str(home)},  # nothing of the caller's: the runtime is silent in CI anyway
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "True\n"
+    assert "ModelCorruptError" in done.stderr
+    assert not list(home.rglob("*"))
 
 
 def test_rows_keep_their_place_and_batches_stay_small(
