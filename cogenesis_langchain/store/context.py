@@ -111,9 +111,10 @@ class ContextStore:
 
     def values(self, user: str) -> list[StoredValue]:
         """The known values, ignored ones included. StoreError if they are lost while texts remain."""
-        check_user(user)
-        self._place.check_values()
-        return self._opened(user)
+        found = self._opened(check_user(user))
+        if not found:
+            self._place.check_values(pseudonym(user))
+        return found
 
     def export(self, user: str) -> Iterator[dict[str, Any]]:
         """Everything kept of the user as JSON objects: items first, then known values."""
@@ -182,11 +183,11 @@ class ContextStore:
         """
         check_user(user)
         if self._place.server:
-            with self._writing(user):
+            with self._place.writing():
                 return self._purge(user, None)
         if not self._place.root.exists():
             return PurgeReport(0, 0, 0, True, self._keys.destroy(user))
-        with self._writing(user):
+        with self._place.writing():  # not `_writing`: what is damaged can be purged
             kept = self._place.strings_without(pseudonym(user))
             return self._purge(user, Residue(self._texts(user), kept))
 
@@ -271,7 +272,7 @@ class ContextStore:
         return self._place.reading(pseudonym(check_user(user)))
 
     def _writing(self, user: str) -> AbstractContextManager[None]:
-        check_user(user)
+        self._place.check_values(pseudonym(check_user(user)))  # a write must not hide that they are lost
         return self._place.writing()
 
     def _items(self, user: str, type: ContextType | None = None) -> list[StoredItem]:

@@ -70,11 +70,23 @@ class Place:
             self.chroma.seen = self._local.end()
             disk.tighten(self.root)
 
-    def check_values(self) -> None:
-        """StoreError if the file of known values is lost while texts remain."""
+    def check_values(self, name: str) -> None:
+        """StoreError if known values are lost while texts remain: all of them, or this user's.
+
+        A user's entry in the book is written before their first text, and goes after their last one.
+        """
         if not self.server and self._on_disk() and not self._local.generation():
             raise StoreError(
                 f"{self._local.path} is gone or empty: put it back, or delete {self.root} and add again"
+            )
+        if name in self.values.users():
+            return
+        with self.reading(name) as collection:
+            texts = collection.count() if collection is not None else 0
+        if texts and name not in self.values.users():  # asked again: a first write may have come between
+            raise StoreError(
+                "the known values of this user are lost, and texts of theirs are not: put the store back as "
+                "it was, or run `cogenesis context purge` and add the context again"
             )
 
     def rows(self, name: str, type: str | None = None) -> list[Row]:

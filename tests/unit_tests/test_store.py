@@ -451,6 +451,40 @@ def test_lost_values_are_not_taken_for_none(store: ContextStore, tmp_path: Path)
     assert len(store.list("ada")) == 4, "the texts can still be exported by hand"
 
 
+def test_no_write_hides_that_values_are_lost(store: ContextStore, tmp_path: Path) -> None:
+    """What makes the file anew, or purges another user, does not turn lost values into none."""
+    for user in ("ada", "ben"):
+        store.add(user, ADA, values_of=fields)
+    path = tmp_path / "context" / "values.sqlite3"
+    path.unlink()
+    for write in (
+        lambda: store.set_value("ada", "Wexcombe"),
+        lambda: store.add("ada", BEN, values_of=fields),
+        lambda: store.remove_value("ada", "Wexcombe"),
+    ):
+        with pytest.raises(StoreError, match=r"values\.sqlite3"):
+            write()
+        assert not path.exists()
+    assert store.purge("ada").items == 4, "a purge goes on: it asks for no values"
+    with pytest.raises(StoreError, match="are lost"):
+        store.values("ben")
+
+
+def test_one_users_lost_values_are_not_taken_for_none(store: ContextStore, tmp_path: Path) -> None:
+    """A user whose entries were taken out of the file is refused; the others are not."""
+    for user in ("ada", "ben"):
+        store.add(user, ADA, values_of=fields)
+    with sqlite3.connect(tmp_path / "context" / "values.sqlite3") as db:
+        for table, column in (("users", "id"), ("entries", "user")):
+            db.execute(f"DELETE FROM {table} WHERE {column} = ?", (pseudonym("ada"),))
+    for read in (store.values, lambda user: store.set_value(user, "Wexcombe")):
+        with pytest.raises(StoreError, match="are lost") as error:
+            read("ada")
+        assert "Wexcombe" not in str(error.value)
+    assert len(store.values("ben")) == 1
+    assert store.values("carl") == [], "nothing was ever stored of this one"
+
+
 @pytest.mark.parametrize("name", ["values.sqlite3", "chroma.sqlite3"])
 def test_a_damaged_file_is_an_error(store: ContextStore, tmp_path: Path, name: str) -> None:
     """Garbage in either database is a StoreError on reading, never `no context`."""
