@@ -29,7 +29,7 @@ def test_list_shows_all() -> None:
     assert [row["name"] for row in rows] == list(models.catalogue())
     assert all(row["name"] in plain.stdout for row in rows)
     assert not any(row["present"] for row in rows)
-    assert sum(row["default"] for row in rows) == 3
+    assert sum(row["default"] for row in rows) == 4
     assert {"name", "kind", "size", "licence", "chat_template", "default", "present", "path"} <= set(rows[0])
 
 
