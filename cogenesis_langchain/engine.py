@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.audit import Audit
     from cogenesis_langchain.cloud import Cloud
     from cogenesis_langchain.crypto import Keys
-    from cogenesis_langchain.detect.detector import Detector
+    from cogenesis_langchain.detect.detector import Detector, Once, Seen
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.generalize import Vocabulary
     from cogenesis_langchain.known.matcher import KnownValues
@@ -127,6 +127,12 @@ class Engine:
                 privacy.tier, presidio=self.config.presidio or None, extra=named(privacy.detectors)
             ),
         )
+
+    def detector_of_a_run(self, seen: Seen) -> Detector | Once:
+        """The detector, which does not read again what is in `seen`; one of the caller's own as it is."""
+        detector = self.detector
+        once: Callable[[Detector, Seen], Once] | None = getattr(type(detector), "once", None)
+        return once(detector, seen) if once else detector
 
     @property
     def store(self) -> ContextSource:

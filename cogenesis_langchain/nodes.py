@@ -86,7 +86,7 @@ class Nodes:
 
     def _spans(self, request: Request) -> list[PrivateSpan]:
         """Texts of others are read before the store is: in them known values only count, and mask nothing."""
-        detect, texts = self._detect, request.texts()
+        detect, texts = functools.partial(self._detect, request), request.texts()
         others = {n: detect(texts[n], message=n) for n, m in enumerate(request.messages()) if by_others(m)}
         known = request.known()
         return [
@@ -99,9 +99,11 @@ class Nodes:
             )
         ]
 
-    def _detect(self, text: str, *, known: KnownValues | None = None, message: int = 0) -> list[PrivateSpan]:
+    def _detect(
+        self, request: Request, text: str, *, known: KnownValues | None = None, message: int = 0
+    ) -> list[PrivateSpan]:
         """What the detector finds and the policy does not call a false alarm."""
-        return self.engine.allowed.keep(text, self.engine.detector.detect(text, known=known, message=message))
+        return self.engine.allowed.keep(text, request.detector.detect(text, known=known, message=message))
 
     def recall(self, state: RouterState, runtime: Run) -> Update:
         """The user's profile, and the writings, device records and notes nearest to the request."""
@@ -223,7 +225,7 @@ class Nodes:
                 [PrivateSpan(**span) for span in state["spans"]],
                 self.engine.vault.table(request.scope),
                 prepare=functools.partial(self.engine.cloud.prepare, stream=True),
-                look=self._detect,
+                look=functools.partial(self._detect, request),
                 min_score=self.engine.cloud.rules.min_score,
             )
             _, *texts = parse(outbound.body.encode()).texts

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -31,6 +31,9 @@ from cogenesis_langchain.state import RouterContext, RouterState, RunContext
 from cogenesis_langchain.types import Decision, KnownValue, Level, Outbound, Receipt, Route, Signals, Step
 from cogenesis_langchain.writer.local import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.detect.detector import Detector, Once
 
 Update = dict[str, Any]
 EARLIER_TURNS = 6
@@ -114,6 +117,11 @@ class Request:
             count=self.engine.writer.count,
         )
 
+    @property
+    def detector(self) -> Detector | Once:
+        """The engine's detector, which reads no text twice in this run."""
+        return self.engine.detector_of_a_run(self.context.seen)
+
     # --- moving ------------------------------------------------------------------------------------
 
     def prepared(self, outbound: Outbound, step: Step | None = None) -> Update:
@@ -166,20 +174,18 @@ class Request:
 
     def permit(self, outbound: Outbound, step: Step, told: Callable[[Receipt], None] | None = None) -> Permit:
         """Leave to send `outbound` at `step`; `told` hears of each intent."""
-        known = self.known()
         issued: frozenset[str] = frozenset()
+        hidden: list[KnownValue] = []
         if step.route is Route.MASK:
             table = self.engine.vault.table(self.scope)
             issued = table.issued
-            known = self.engine.known(
-                self.user, [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
-            )
+            hidden = [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
         bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
         return Permit(
             body_sha256=outbound.sha256,
             endpoint=outbound.endpoint,
-            known=known,
-            detector=self.engine.detector,
+            known=self.engine.known(self.user, hidden),
+            detector=self.detector,
             issued=issued,
             route=step.route.value,
             level=step.level.value if step.level else None,

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.gate.permit import Tally
-from cogenesis_langchain.types import Level, Route, Step
+from cogenesis_langchain.types import Level, PrivateSpan, Route, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ class RunContext(RouterContext):
     """What the router makes of a caller's context for one run; callers never make one.
 
     `thread` is the vault's scope, `started` a `time.perf_counter()` moment, `cancel` the stop sign, `sends`
-    the count of its requests.
+    the count of its requests, `seen` what models found in its texts (see `Detector.once`).
     """
 
     thread: str = ""
     started: float = 0.0
     cancel: threading.Event = field(default_factory=threading.Event)
     sends: Tally = field(default_factory=Tally)
+    seen: dict[str, tuple[PrivateSpan, ...]] = field(default_factory=dict)
 
 
 _FROM_CALLERS = ("user_id", "route", "level", "label", "tags", "dry_run")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -37,6 +37,10 @@ QUIET: tuple[str, ...] = ("DATE_TIME", "URL", "NRP")
 MAX_CHARS = 1_000_000
 
 _TRUSTED_SCORE = 0.5  # from which a finding makes a known value, or is looked for in the rest of the text
+
+
+Seen = MutableMapping[str, tuple[PrivateSpan, ...]]
+"""Text -> what patterns and models found in it."""
 
 
 class Finder(Protocol):
@@ -103,12 +107,25 @@ class Detector:
 
         Where findings overlap they become one span that covers all of them (see `known.merged`).
         """
+        return self._detect(text, self._own, known, message)
+
+    def once(self, seen: Seen) -> Once:
+        """This detector for one run: what it reads goes into `seen`, and is not read again."""
+        return Once(self._detect, self._own, seen)
+
+    def _detect(
+        self, text: str, own: Callable[[str], Sequence[PrivateSpan]], known: Finder | None, message: int
+    ) -> list[PrivateSpan]:
         if len(text) > MAX_CHARS:
             raise DetectorError(
                 f"{len(text)} characters are too many to check (limit {MAX_CHARS}); send them in parts"
             )
         try:
-            found = [s for s in self._found(text) if s.type not in self._quiet and s.score >= self._min_score]
+            found = [
+                span
+                for span in (*own(text), *self._extra.find(text))
+                if span.type not in self._quiet and span.score >= self._min_score
+            ]
             if known is not None:
                 found += known.find(text)
             spans = merged(found)
@@ -133,13 +150,15 @@ class Detector:
             values.setdefault(squeeze(phrase), KnownValue(phrase, "PHRASE", "phrase"))
         return [value for key, value in values.items() if len(key) > 1]
 
-    def _found(self, text: str) -> Iterator[PrivateSpan]:
+    def _own(self, text: str) -> tuple[PrivateSpan, ...]:
+        """What patterns and models find, in no order: a function of the text alone."""
         view = readable(text)
+        found = []
         for span in self._read(view.text) if view.text else ():
             start, end = view.span(span.start, span.end)
             moved = start != span.start or end != span.end
-            yield replace(span, start=start, end=end) if moved else span
-        yield from self._extra.find(text)
+            found.append(replace(span, start=start, end=end) if moved else span)
+        return tuple(found)
 
     def _read(self, text: str) -> Iterator[PrivateSpan]:
         """What patterns and models find in text that is not disguised."""
@@ -185,6 +204,34 @@ class Detector:
 
     def __repr__(self) -> str:
         return f"Detector({self.tier!r})"
+
+
+class Once:
+    """A detector for one run, in which the same texts come by several times: asked, masked, at the gate.
+
+    Remembered is only what patterns and models found; known values and the adopter's own detectors look each
+    time. It ends with the run, so that no user's request is answered faster for what another one wrote.
+    """
+
+    def __init__(
+        self,
+        detect: Callable[..., list[PrivateSpan]],
+        own: Callable[[str], tuple[PrivateSpan, ...]],
+        seen: Seen,
+    ) -> None:
+        self._detect, self._own, self._seen = detect, own, seen
+
+    def detect(self, text: str, *, known: Finder | None = None, message: int = 0) -> list[PrivateSpan]:
+        """As `Detector.detect`."""
+        return self._detect(text, self._remembered, known, message)
+
+    def _remembered(self, text: str) -> tuple[PrivateSpan, ...]:
+        if text not in self._seen:
+            self._seen[text] = self._own(text)
+        return self._seen[text]
+
+    def __repr__(self) -> str:
+        return f"Once({len(self._seen)} texts)"
 
 
 # --- spans ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cogenesis_langchain.detect import patterns
 from cogenesis_langchain.detect.detector import MAX_CHARS, Detector
 from cogenesis_langchain.errors import DetectorError
 from cogenesis_langchain.known.matcher import KnownValues
@@ -69,6 +70,22 @@ def test_disguised_text_is_read_and_covered_as_it_stands(fast: Detector, disguis
     text = f"Reach me: {disguised} (any time)"
     (span,) = fast.detect(text)
     assert text[span.start : span.end] == disguised
+
+
+def test_in_one_run_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patterns and models are spared a second look; known values and added detectors have theirs."""
+    read: list[str] = []
+    find = patterns.find
+    monkeypatch.setattr(patterns, "find", lambda text: find(read.append(text) or text))
+    added: list[str] = []
+    detector = Detector("fast", extra=[lambda text: added.append(text) or []])
+    once, text = detector.once({}), "Nora, tom@example.org"
+    assert once.detect(text) == detector.detect(text)
+    assert len(read) == 2
+    known = KnownValues([KnownValue("Nora", "PERSON", "declared")])
+    assert once.detect(text, known=known, message=3) == detector.detect(text, known=known, message=3)
+    assert (len(read), len(added)) == (3, 4)
+    assert "Nora" not in repr(once)
 
 
 def test_the_fast_tier_loads_no_presidio() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
+from cogenesis_langchain.detect import patterns
+from cogenesis_langchain.detect.detector import Detector
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import VaultError
 from cogenesis_langchain.graph import create_privacy_router
@@ -358,6 +360,24 @@ def test_what_a_detector_finds_only_in_the_masked_text_is_masked_too(
     found = ask(masks(make_engine, detector=Sharper()), f"{NORA} of Gullhaven invites.")
     assert found["route"] == "mask", found["warnings"]
     assert sent(cloud)[0]["content"] == "[[P1]] of [[L2]] invites."
+
+
+def test_a_run_reads_no_text_twice_and_forgets_what_it_read(
+    make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asked, as masked, at the gate: each form once. The next run, perhaps somebody else's, reads anew."""
+    read: list[str] = []
+    find = patterns.find
+    monkeypatch.setattr(patterns, "find", lambda text: find(read.append(text) or text))
+    engine = masks(make_engine, detector=Detector("fast"))
+    thread = [HumanMessage("Hi there."), AIMessage("Yes?"), HumanMessage(f"Write to {MAIL}.")]
+    assert ask(engine, {"messages": thread})["route"] == "mask"
+    assert {"Hi there.", "Yes?", f"Write to {MAIL}."} < set(read)
+    assert len(read) == len(set(read))
+    before = len(read)
+    assert ask(engine, {"messages": thread})["route"] == "mask"
+    assert len(cloud.bodies) == 2
+    assert read[before:] == read[:before]
 
 
 def test_a_table_that_cannot_be_kept_sends_nothing(
