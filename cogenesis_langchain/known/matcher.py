@@ -19,6 +19,7 @@ from functools import cache
 from importlib import resources
 
 from cogenesis_langchain.known.automaton import finder
+from cogenesis_langchain.known.signs import Signs
 from cogenesis_langchain.known.spellings import ADDRESS_TYPES, national, spellings
 from cogenesis_langchain.known.typos import SHORTEST, NearMisses
 from cogenesis_langchain.normalize.canonical import Canonical, fold, squeeze, views
@@ -89,6 +90,8 @@ class KnownValues:
         self.ignore = tuple(ignore)
         ignored = {squeeze(text) for text in self.ignore}
         patterns: dict[str, _Pattern] = {}
+        bare = [v for v in self.values if v.origin == "declared" and _weight(squeeze(v.value)) < 2]
+        self._signs = Signs(value for value in bare if value.value not in self.ignore)
         for value in self.values:
             for spelling in spellings(value):
                 pattern = _pattern(spelling, min_length)
@@ -97,7 +100,7 @@ class KnownValues:
                 before = patterns.get(pattern.squeezed)
                 if before is None or (before.weak and not pattern.weak):
                     patterns[pattern.squeezed] = pattern
-        self._size = len(patterns)
+        self._size = len(patterns) + len(self._signs)
         alike: dict[str, list[_Pattern]] = {}
         for pattern in patterns.values():
             alike.setdefault(pattern.skeleton, []).append(pattern)
@@ -116,7 +119,9 @@ class KnownValues:
         strong = [h for h in hits if not h.weak]
         weak = [h for h in hits if h.weak]
         counted = strong + _in_context(text, weak, strong)
-        return merged(PrivateSpan(h.pattern.type, h.start, h.end, h.score, SOURCE, message) for h in counted)
+        spans = [PrivateSpan(h.pattern.type, h.start, h.end, h.score, SOURCE, message) for h in counted]
+        spans += [PrivateSpan(kind, a, b, 1.0, SOURCE, message) for a, b, kind in self._signs.find(text)]
+        return merged(spans)
 
     def hits(self, text: str) -> bool:
         """Whether any known value stands in `text`."""
@@ -199,12 +204,16 @@ def _is_small_number(word: str) -> bool:
     return word.isdigit() and len(word) <= 3
 
 
+def _weight(squeezed: str) -> int:
+    """In letters; one character of a script written without spaces says about as much as two."""
+    return len(squeezed) + len(_UNSPACED.findall(squeezed))
+
+
 def _pattern(value: KnownValue, min_length: int) -> _Pattern | None:
     """What to look for; None where a value has less than two letters or digits."""
     words = tuple(fold(value.value).split())
     squeezed = "".join(words)
-    # One character of a script written without spaces says about as much as two letters.
-    weight = len(squeezed) + len(_UNSPACED.findall(squeezed))
+    weight = _weight(squeezed)
     if weight < 2:
         return None
     alone = len(words) == 1 or len(squeezed) < _LONG
