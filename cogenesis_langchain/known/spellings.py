@@ -87,7 +87,7 @@ def _parts(value: KnownValue) -> list[str]:
     kind = value.type.upper()
     parts: list[str] = []
     if kind == "PERSON" or kind.endswith("NAME"):
-        parts = [p for p in re.split(r"[\s,]+", value.value) if p[:1].isupper() and fold(p) not in _TITLES]
+        parts = [p for p in re.split(r"[\s,]+", value.value) if _leads(p) and fold(p) not in _TITLES]
     elif kind in ADDRESS_TYPES:
         parts = [p.strip() for p in re.split(r"[,;\n]", value.value)]
         return [form for part in parts for form in _street(part) if form != value.value]
@@ -98,6 +98,11 @@ def _parts(value: KnownValue) -> list[str]:
     if mail := _MAIL.fullmatch(value.value.strip()):
         return [part for part in (_mailbox(mail[1]), *_domain(mail[2])) if part]
     return []
+
+
+def _leads(word: str) -> bool:
+    """Whether a word of a name may be a name itself: a capital, or a letter of a script that has none."""
+    return word[:1].isalpha() and not word[:1].islower()
 
 
 def _street(line: str) -> list[str]:

@@ -48,8 +48,9 @@ _ENCODED = re.compile(
     r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/]+)+={0,2}"  # as mails wrap it
     r"|(?:[0-9a-fA-F]{2}[ :-]){3,}[0-9a-fA-F]{2}(?![0-9A-Za-z])"
     r"|[A-Za-z0-9+/_-]{4,}={0,2})"
-    r"|[c-fC-F][0-9a-fA-F][ :-](?:[0-9a-fA-F]{2}[ :-]){2,}[0-9a-fA-F]{2}(?![0-9A-Za-z]))"  # not Latin, in UTF-8
+    r"|[c-fC-F][0-9a-fA-F][ :-](?:[0-9a-fA-F]{2}[ :-]){2,}[0-9a-fA-F]{2}(?![0-9A-Za-z]))"  # not Latin
 )
+_PADDED = re.compile(r"=\r?\n")
 _PUNYCODE = re.compile(r"\bxn--([a-z0-9-]{1,60})")
 _FEWEST = 4  # characters of base64: three letters
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
@@ -58,6 +59,14 @@ _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}[ :-]?){3,})")
 def rounds(source: Mapped) -> Iterator[Mapped]:
     """`source`, then what decoding makes of it, at most ROUNDS times: escapes, encodings, both."""
     yield source
+    yield from _rounds(source)
+    if _PADDED.search(source.text):  # padding at the end of a line looks like a soft line break
+        encoded = _read(source)
+        if encoded is not source:
+            yield from _rounds(encoded)
+
+
+def _rounds(source: Mapped) -> Iterator[Mapped]:
     for _ in range(ROUNDS):
         escape = _PLAIN_ESCAPE if source.text.isascii() else _ESCAPE
         escaped = rewrite(source, escape, _unescaped)
@@ -65,7 +74,7 @@ def rounds(source: Mapped) -> Iterator[Mapped]:
             yield escaped
             encoded = _read(source)
             if encoded is not source:
-                yield encoded  # padding at the end of a line looks like a soft line break
+                yield encoded
         decoded = _read(escaped)
         if decoded is not escaped:
             yield decoded  # beside the step before, because a word may look encoded
@@ -150,11 +159,19 @@ def _label(match: re.Match[str]) -> str:
 def _decoded(match: re.Match[str]) -> str:
     """What a token says in base64 or hexadecimal; itself where that is no text."""
     token = match[0]
+    if "\n" not in token:
+        return _said(token)
+    above, _, below = token.rpartition("\n")  # the last line may be a word of the text below
+    if whole := _base64(token):
+        return whole
+    if whole := _base64(above):
+        return f"{whole}\n{_said(below)}"
+    return "\n".join(map(_said, token.splitlines()))
+
+
+def _said(token: str) -> str:
     if found := _HEX.fullmatch(token):
         return _printable(bytes.fromhex(re.sub("[ :-]", "", found[1]))) or _by_parts(token, "")
-    whole, _, below = token.rpartition("\n")
-    if whole and not _base64(token):  # the last line may be a word of the text below
-        return _by_parts(whole, "\n/_+-") + "\n" + _by_parts(below, "/_+-")
     return _by_parts(token, "/_+-")
 
 

@@ -34,6 +34,7 @@ def last(text: str) -> str:
         ("/data/w6TDtsO8w5_igqw/x", "/data/äöüß€/x"),
         ("http://xn--mller-kva.example/", "http://müller.example/"),
         ("=?UTF-8?B?TsO2cmE=?= =?utf-8?Q?N=C3=B6ra?=", "=?UTF-8?B?Nöra?= =?utf-8?Q?Nöra?="),
+        ("ce 9f ce b4 CF:85, cb:c0", "Οδυ, cb:c0"),
         ("4e6f7261 4e 6f 72 61 0x4e6f7261 4e:6f:72:61", "Nora Nora Nora Nora"),
     ],
 )
@@ -68,6 +69,16 @@ def test_nested_encodings_are_read_to_a_bound(encode: object) -> None:
     for _ in range(20):
         text = encode(text) if len(text) < 50_000 else text  # type: ignore[operator]
     assert len(list(rounds(plain(text)))) <= 3 * ROUNDS + 1
+
+
+@pytest.mark.parametrize("below", ["Bye", "Best wishes", "Thanks"])
+@pytest.mark.parametrize("text", ["Nora Löw, who lives in the old house with two cats", "Zoë " * 20])
+def test_encoded_lines_end_where_the_letter_goes_on(text: str, below: str) -> None:
+    """The word below a long encoded line is no part of it, encoded once or twice, wrapped or not."""
+    once = base64.b64encode(text.encode())
+    for encoded in (once.decode(), base64.b64encode(once).decode(), text.encode().hex()):
+        assert text in last(f"Hello,\n{encoded}\n{below}\n")
+    assert text.split()[0] in last(f"Hello,\n{base64.encodebytes(text.encode()).decode()}{below}\n")
 
 
 def test_steps_come_one_by_one() -> None:

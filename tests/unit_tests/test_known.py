@@ -338,3 +338,27 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
 
     seconds(1_000)
     assert seconds(50_000) < 40 * max(seconds(5_000), 0.0005)
+
+
+@pytest.mark.parametrize("value", ["🦊", "👩‍👩‍👧", "C++", "-7", "❤️", "🇩🇪"])
+def test_what_is_declared_counts_also_where_it_has_no_letters_to_compare(value: str) -> None:
+    """Emoji and letters with signs are found as they stand, escaped and encoded; offsets are exact."""
+    matcher = known(value, origin="declared")
+    for text in (f"We call it {value} at home.", f"{value}", f"say {value.lower()}!"):
+        assert [stretch.casefold() for stretch in found(matcher, text)] == [value.casefold()]
+    escaped = "".join(f"&#{ord(char)};" for char in value)
+    assert found(matcher, f"say {escaped} now")
+    assert found(matcher, f"say {escaped.replace('&', '%26')} now")
+    assert len(matcher) == 1
+    assert not matcher.hits("Nothing of it stands here, 17 Quiet queues.")
+    assert not known(value, origin="field").hits(f"We call it {value} at home.")
+    assert not known(value, origin="declared", ignore=[value]).hits(f"We call it {value} at home.")
+
+
+@pytest.mark.parametrize("name", ["שרה כהןלוי", "محمد الأمين", "सुनीता शर्मा", "タナカ ガクトウ", "ሰላም ተስፋዬ"])
+def test_names_in_scripts_without_capitals_are_found_by_their_parts(name: str) -> None:
+    """Family name first, and the given name alone: as with Latin names."""
+    first, last = name.split()
+    matcher = known(name, type="PERSON", origin="declared")
+    assert found(matcher, f"write to {last}, {first} now") == [last, first]
+    assert found(matcher, f"write to {last} now") == [last]
