@@ -117,7 +117,7 @@ PATTERNS: tuple[Pattern, ...] = (
     pattern(
         "LOCATION",
         0.6,
-        r"(?<![a-z])(?:apt|apartment|suite|ste|unit|flat|wohnung)(?:\."
+        r"[asufw](?<![a-z].)(?:(?<=a)p(?:t|artment)|(?<=s)(?:ui)?te|(?<=u)nit|(?<=f)lat|(?<=w)ohnung)(?:\."
         r"|\ no\.?)?\ ?\#?\ ?(?:[0-9]{1,5}[a-z]?|[a-z][0-9]{1,4})"
         r"(?:,?\ box\ [0-9]{1,5})?(?:\s[adf]po\ a[aep]\ [0-9]{5})?(?!\w)",
         ("apt ", "apt.", "apartment ", "suite ", " ste ", "unit ", "flat ", "wohnung "),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from cogenesis_langchain.detect.scanning import SOURCE, Text
 from cogenesis_langchain.known.matcher import is_common
@@ -55,18 +54,18 @@ _SIGN_OFFS = frozenset(
 class _Cue:
     """What a name follows. `expression`: in small letters, tried if one of `hints` stands in the text.
 
-    loose: a name in small letters may follow as well; starts: where it has to begin.
+    loose: a name in small letters may follow as well. The text is read behind a line break of its own, so
+    that expressions may begin with what stands before the cue, which `re` can skip to.
     """
 
     expression: re.Pattern[str]
     hints: tuple[str, ...]
     loose: bool = False
-    starts: Literal["anywhere", "word", "line"] = "word"
 
 
 _CUES = (
     _Cue(
-        re.compile(rf"(?:{_TITLES})\.? "),
+        re.compile(rf"[^a-z0-9](?:{_TITLES})\.?(?= )"),
         (
             *("mr ", "mr.", "mrs", " ms ", " ms.", "\nms", "miss ", "mx ", "dr ", "dr.", "prof ", "prof."),
             *("professor ", "engr", "madame ", " rev ", " rev.", " capt", "sgt", " lt ", " lt.", " col "),
@@ -75,17 +74,21 @@ _CUES = (
         loose=True,
     ),
     _Cue(
-        re.compile(r"(?:name is|name's|name:|named|signed:?|attn:?|contact:|patient:|client:|author:)\s"),
+        re.compile(r"(?:name is|name's|name:|named|signed:?|attn:?|contact:|patient:|client:|author:)(?=\s)"),
         ("name", "signed", "attn", "contact:", "patient:", "client:", "author:"),
         loose=True,
-        starts="anywhere",
     ),
-    _Cue(re.compile(rf"(?:my|our|his|her) (?:{_KIN}),? "), ("my ", "our ", "his ", "her ")),
     _Cue(
-        re.compile(r"(?:dear|hi|hello|hey|good morning|good evening) "),
+        re.compile(
+            r"(?:my(?<![^\W_]my)|our(?<![^\W_]our)|his(?<![^\W_]his)|her(?<![^\W_]her))"
+            rf" (?:{_KIN}),?(?= )"
+        ),
+        ("my ", "our ", "his ", "her "),
+    ),
+    _Cue(
+        re.compile(r'\n[ \t>"]{0,7}+(?:dear|hi|hello|hey|good morning|good evening)(?= )'),
         ("dear ", "hi ", "hello ", "hey ", "good morning ", "good evening "),
         loose=True,
-        starts="line",
     ),
 )
 _WORD = re.compile(r"[^\W\d_](?:[\w'’-]{0,30}\w)?")
@@ -126,25 +129,16 @@ def find(text: Text) -> Iterator[PrivateSpan]:
 
 def _behind_cues(text: Text) -> Iterator[tuple[int, bool]]:
     """Where a name may begin, and whether one in small letters may."""
+    behind_break = "\n" + text.lower
     for cue in _CUES:
         if text.has(cue.hints):
-            for match in cue.expression.finditer(text.lower):
-                if _starts(text.text, match.start(), cue.starts):
-                    yield match.end(), cue.loose
+            for match in cue.expression.finditer(behind_break):
+                yield match.end(), cue.loose  # the break before and the blank behind make up for each other
     at = 0
     for line in text.text.splitlines(keepends=True):
         at += len(line)
         if len(line) < _SHORT_LINE and line.strip(" \t\r\n>,.!").lower() in _SIGN_OFFS:
             yield _NO_SPACE.search(text.text, at).start(), False  # type: ignore[union-attr]  # matches at the end
-
-
-def _starts(text: str, at: int, where: str) -> bool:
-    """Whether a word or a line, if so asked, begins at `at`."""
-    if where == "anywhere" or at == 0:
-        return True
-    if where == "word":
-        return not text[at - 1].isalnum()
-    return text[max(at - 8, 0) : at].rstrip(' \t>"').endswith("\n")
 
 
 def _name_end(text: str, start: int, *, loose: bool) -> int:

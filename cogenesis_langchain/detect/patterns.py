@@ -92,6 +92,7 @@ _REACHING: tuple[Pattern, ...] = (
         0.8,
         r"[\w.+-](?<![\w.+'-].)[\w.+'-]{0,63}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,5}",
         ("@",),
+        where="signs",
         flags=re.UNICODE,
     ),
     pattern(
@@ -157,7 +158,7 @@ _REACHING: tuple[Pattern, ...] = (
     pattern(
         "FILE_PATH",
         0.6,
-        r"(?:/home/|/users/|[a-z]:\\{1,2}users\\{1,2})([a-z0-9._-]{2,32}+)",
+        r"(?:/home/|/users/|:(?<=[a-z]:)\\{1,2}users\\{1,2})([a-z0-9._-]{2,32}+)",
         ("/home/", "users/", "users\\"),
         check=_is_user,
         lower=True,
@@ -168,7 +169,7 @@ _LIFE: tuple[Pattern, ...] = (
     pattern(
         "DATE_OF_BIRTH",
         0.65,
-        r"(?:born|d\.?o\.?b\.?|(?:date\ of\ birth|birth\ ?(?:date|day))|geboren|geburtsdatum|née?"
+        r"(?:born|d\.?o\.?b\.?|date\ of\ birth|birth\ ?(?:date|day)|geboren|geburtsdatum|née?"
         r"|nacid[oa]|naissance)"
         r"(?<![a-z]dob)\s?(?:[:=(]|is|was|falls)?\s?(?:on|am|in|le|el|the)?\s?(?:the\s)?("
         + _DATE
@@ -196,6 +197,7 @@ _LIFE: tuple[Pattern, ...] = (
         ("i'm ", "i am ", "he's ", "he is ", " turn", " aged ", "age: ", " age "),
         check=_is_age,
         lower=True,
+        where="digits",
     ),
     pattern(
         "SALARY",

@@ -18,11 +18,14 @@ from cogenesis_langchain.types import PrivateSpan
 
 SOURCE = "pattern"
 
-Where = Literal["text", "digits", "words"]
-"""What a pattern reads: all; from 48 characters before a digit to 24 behind one; long words with a digit."""
+Where = Literal["text", "digits", "words", "signs"]
+"""What a pattern reads: all; from 48 characters before a digit to 24 behind one; long words with a digit;
+from 64 characters before an @ to 400 behind one."""
 
 _RUN = re.compile(r"[0-9](?:[^0-9]{0,72}[0-9])*+")
 _BEFORE, _BEHIND = 48, 24
+_SIGNS = re.compile(r"@(?:[^@]{0,464}@)*+")
+_BEFORE_SIGN, _BEHIND_SIGN = 64, 400
 _SHORTEST = 7  # characters of a word that can be a code
 _WORD = re.compile(rf"\S{{{_SHORTEST},}}+")
 _DIGIT = re.compile("[0-9]")
@@ -67,17 +70,15 @@ class Text:
     No character moves: offsets in `lower` are those in `text`.
     """
 
-    __slots__ = ("digits", "longest", "lower", "text", "words")
+    __slots__ = ("digits", "longest", "lower", "signs", "text", "words")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.lower = text.lower()
         if len(self.lower) != len(text):  # a capital dotted I becomes two characters
             self.lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-        self.digits = [
-            (max(run.start() - _BEFORE, 0), min(run.end() + _BEHIND, len(text)))
-            for run in _RUN.finditer(text)
-        ]
+        self.digits = _around(_RUN, text, _BEFORE, _BEHIND)
+        self.signs = _around(_SIGNS, text, _BEFORE_SIGN, _BEHIND_SIGN)
         self.longest = max(map(len, text.split()), default=0)
         self.words = []
         if self.digits and self.longest >= _SHORTEST:
@@ -100,11 +101,16 @@ class Text:
         if where == "text":
             yield from expression.finditer(text)
             return
-        for start, end in self.digits if where == "digits" else self.words:
+        for start, end in getattr(self, where):
             yield from expression.finditer(text, start, end)
 
     def __repr__(self) -> str:
         return f"Text({len(self.text)} characters)"
+
+
+def _around(runs: re.Pattern[str], text: str, before: int, behind: int) -> list[tuple[int, int]]:
+    """Each run with some characters before and behind it."""
+    return [(max(run.start() - before, 0), min(run.end() + behind, len(text))) for run in runs.finditer(text)]
 
 
 def scan(patterns: Sequence[Pattern], text: Text) -> Iterator[PrivateSpan]:

@@ -240,3 +240,25 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     seconds(1_000)
     small = min(seconds(5_000) for _ in range(3))
     assert min(seconds(20_000) for _ in range(3)) < 10 * max(small, 0.002)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the army wife Nora",
+        "adept. 4b of them",
+        "drumsticks. Nora",
+        "They Bob",
+        "shi Bob",
+        "he is an adm. Ravn",
+    ],
+)
+def test_a_cue_within_a_word_is_none(text: str) -> None:
+    assert not {s.type for s in patterns.find(text)} & {"PERSON", "LOCATION"}
+
+
+@pytest.mark.parametrize("before", ["", "x " * 300, "@ " * 300, "@" * 500 + " ", "a@b " * 200])
+def test_a_mail_address_is_found_whatever_stands_before_it(before: str) -> None:
+    address = "n" * 60 + "@" + "a" * 60 + "." + "b" * 60 + ".example.org"
+    text = f"{before}{address} and more"
+    assert any(text[s.start : s.end] == address for s in patterns.find(text) if s.type == "EMAIL_ADDRESS")
