@@ -21,8 +21,9 @@ from cogenesis_langchain import rules, yaml_lines
 from cogenesis_langchain.advice import advice, faults_of, not_set
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.faults import Fault, KeyPath, suggest
+from cogenesis_langchain.files import under_home
 from cogenesis_langchain.routing_config import RoutingConfig, read_policy, rule_faults
-from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section
+from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section, expanded
 from cogenesis_langchain.settings import (
     LimitsConfig,
     ModelsConfig,
@@ -41,7 +42,7 @@ _PACKAGE = "cogenesis_langchain"
 
 def _presidio(value: Any) -> dict[str, Any] | Path:
     if isinstance(value, str | Path):
-        return Path(value).expanduser()
+        return expanded(Path(value))
     if isinstance(value, Mapping):
         return dict(value)
     raise ValueError("must be Presidio's own YAML as a mapping, or the path of a file that holds it")
@@ -131,7 +132,7 @@ class Config(Section):
 
 def user_file() -> Path:
     """Where the user's own policy file is looked for."""
-    return user_config_path("cogenesis") / "config.yaml"
+    return under_home(lambda: user_config_path("cogenesis")) / "config.yaml"
 
 
 def preset_text(name: str) -> str:
@@ -203,7 +204,7 @@ def _open(
     if str(source).startswith(_PRESET_PREFIX):
         name = str(source).removeprefix(_PRESET_PREFIX)
         return yaml_lines.parse(preset_text(name), str(source)), None, True
-    path = Path(source).expanduser()
+    path = under_home(Path(source).expanduser)
     if not path.exists() and path.name in PRESETS:
         raise ConfigError(f"{path}: there is no such file; did you mean '{_PRESET_PREFIX}{path.name}'?")
     return yaml_lines.read(path), path.resolve().parent, False

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from cogenesis_langchain.errors import ConfigError
+
+
+def under_home(find: Callable[[], Path]) -> Path:
+    """What `find` gives; ConfigError where it asks for a home directory and this user has none."""
+    try:
+        return find()
+    except RuntimeError:
+        raise ConfigError(
+            "this user has no home directory: set HOME, or name COGENESIS_CONFIG, COGENESIS_CACHE and the "
+            "policy's store.path in full"
+        ) from None
 
 
 def make_folder(folder: Path) -> None:

@@ -32,6 +32,7 @@ from cogenesis_langchain.catalogue import (
 from cogenesis_langchain.chat_templates import ChatTemplate, template
 from cogenesis_langchain.download import Progress, file_sha256
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError
+from cogenesis_langchain.files import under_home
 from cogenesis_langchain.pull import PullReport, lock, pull_files
 
 __all__ = [
@@ -67,10 +68,10 @@ def cache_dir() -> Path:
     """The cache folder; not created here."""
     chosen = os.environ.get("COGENESIS_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return under_home(Path(chosen).expanduser)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("cogenesis", appauthor=False))
+    return under_home(lambda: platformdirs.user_cache_path("cogenesis", appauthor=False))
 
 
 def folder(name: str) -> Path:

@@ -65,8 +65,12 @@ def _environment_key(value: object) -> object:
     return EnvironmentKey(f"{ENV_PREFIX}{name}")
 
 
-def _expand(value: Path) -> Path:
-    return value.expanduser()
+def expanded(value: Path) -> Path:
+    """The path with `~` replaced. ValueError where that home is not known."""
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("no such home directory is known: write the path in full") from None
 
 
 def _text(value: object) -> object:
@@ -82,7 +86,7 @@ KeyReference = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^os\\.environ/[A-Za-z_][A-Za-z0-9_]*$"}),
 ]
 Endpoint = Annotated[str, AfterValidator(check_endpoint)]
-FilePath = Annotated[Path, AfterValidator(_expand)]
+FilePath = Annotated[Path, AfterValidator(expanded)]
 Name = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1, max_length=200)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -12,6 +12,7 @@ from platformdirs import user_data_path
 from pydantic import Field, model_validator
 
 from cogenesis_langchain.endpoints import is_loopback, origin
+from cogenesis_langchain.files import under_home
 from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.sections import (
     ENV_PREFIX,
@@ -154,7 +155,7 @@ class ServerConfig(Keyed):
 class StoreConfig(Section):
     """Where private context, receipts and keys live."""
 
-    path: FilePath = Field(default_factory=lambda: user_data_path("cogenesis"))
+    path: FilePath = Field(default_factory=lambda: under_home(lambda: user_data_path("cogenesis")))
     server: ServerConfig | None = None
     encrypt: bool = True
     """Seal what lies on disk, under a key for each user. What was written otherwise is refused."""

@@ -15,6 +15,7 @@ from cogenesis_langchain import yaml_lines
 from cogenesis_langchain.config import PRESETS, Config, json_schema, load, preset_text
 from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
 from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.models import cache_dir
 from cogenesis_langchain.sections import EnvironmentKey
 from cogenesis_langchain.types import All, Any_, Compare, Level, Match, Not, Route, Step
 
@@ -319,6 +320,25 @@ def test_where_a_policy_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load(None).source == "preset:strict"
     monkeypatch.setenv("COGENESIS_CONFIG", str(tmp_path / "gone.yaml"))
     assert "No such file" in complaint(None)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in a container whose user id is in no table: no traceback, and full paths are all it takes."""
+
+    def nobody(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("HOME", "COGENESIS_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("COGENESIS_CACHE", raising=False)
+    for source in (None, "preset:default", "~/policy.yaml"):
+        assert "set HOME" in complaint(source)
+    with pytest.raises(ConfigError, match="COGENESIS_CACHE"):
+        cache_dir()
+    message = complaint(write(tmp_path, "store:\n  path: ~/data"))
+    assert ":2: key 'store.path': no such home directory is known" in message
+    assert load(write(tmp_path, f"store: {{path: {tmp_path}}}")).store.path == tmp_path
 
 
 def test_unknown_presets_and_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
