@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import compress
 
 from cogenesis_langchain.known.automaton import finder
 from cogenesis_langchain.known.signs import Signs
@@ -141,7 +142,8 @@ class KnownValues:
         skeleton = squeezed.translate(_SKELETON)
         where: Sequence[int] = range(len(squeezed))
         if len(squeezed) < len(view.text):
-            where = [i for i, char in enumerate(view.text) if char != " "]
+            zeros = view.text.replace(" ", "\0").encode("latin-1", "replace")  # a byte a character
+            where = list(compress(range(len(zeros)), zeros))
         for last, same in self._patterns(skeleton):
             start, end = where[last - len(same[0].squeezed) + 1], where[last] + 1
             ends = view.ends_word(end)

@@ -254,11 +254,13 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     ],
 )
 def test_a_cue_within_a_word_is_none(text: str) -> None:
+    """However much it looks like one from there on."""
     assert not {s.type for s in patterns.find(text)} & {"PERSON", "LOCATION"}
 
 
 @pytest.mark.parametrize("before", ["", "x " * 300, "@ " * 300, "@" * 500 + " ", "a@b " * 200])
 def test_a_mail_address_is_found_whatever_stands_before_it(before: str) -> None:
+    """Only what is around the sign is read, and signs may stand close together."""
     address = "n" * 60 + "@" + "a" * 60 + "." + "b" * 60 + ".example.org"
     text = f"{before}{address} and more"
     assert any(text[s.start : s.end] == address for s in patterns.find(text) if s.type == "EMAIL_ADDRESS")
