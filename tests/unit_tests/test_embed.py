@@ -41,7 +41,7 @@ def test_the_runtime_makes_no_device_id_and_keeps_no_events(tmp_path: Path) -> N
         "import sys\nfrom pathlib import Path\nfrom cogenesis_langchain.onnx_session import open_model\n"
         "try:\n    open_model(Path(sys.argv[1]), 'x')\nfinally:\n    print('onnxruntime' in sys.modules)"
     )
-    done = subprocess.run(  # noqa: S603 - this interpreter
+    done = subprocess.run(
         [sys.executable, "-B", "-c", code, str(model)],
         env={"HOME": str(home)},  # nothing of the caller's: the runtime is silent in CI anyway
         capture_output=True,
