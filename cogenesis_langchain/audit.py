@@ -196,10 +196,13 @@ class Audit:
             owner = None if user is None else self._owner(user)
             values = {"kinds": json.dumps(kinds), "owner": owner, "limit": -1 if limit is None else limit}
             rows = db.execute(_ENTRIES, values).fetchall()
-        return [
-            entry_of(json.loads(data), self._body(row_id, key, sealed), outcome)
-            for row_id, data, key, sealed, outcome in reversed(rows)
-        ]
+        try:
+            return [
+                entry_of(json.loads(data), self._body(row_id, key, sealed), outcome)
+                for row_id, data, key, sealed, outcome in reversed(rows)
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise self._chain.changed() from None
 
     def _body(self, row_id: str, key: str | None, sealed: str | None) -> str | None:
         """The body; None where it was erased, or the key it was sealed with was destroyed."""

@@ -15,14 +15,14 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cogenesis_langchain.errors import AuditError
-from cogenesis_langchain.files import make_folder
+from cogenesis_langchain.files import make_folder, write_whole
 
 START = "0" * 64
 _WAIT_S = 10.0
@@ -50,8 +50,9 @@ class Chain:
         self._schema = _ROWS + schema
         self._guard = threading.RLock()
         self._db: sqlite3.Connection | None = None
-        self._pid = 0
+        self._seen: tuple[int, int, int] = 0, 0, 0
         self._key = b""
+        self._lock = FileLock(folder / "lock", timeout=_WAIT_S, mode=0o600)
         self._tips: list[tuple[int, str]] = []  # of the transaction under way
 
     @property
@@ -66,7 +67,8 @@ class Chain:
         if not last and not self.head_path.exists():
             self._write_head(0, START)
         head = self._read_head()
-        if head is None or head[0] > seq or (head[0] == seq and head[1] != mac):
+        whole = head is not None and (head[0] < seq or head == (seq, mac))
+        if not whole or not isinstance(mac, str):
             raise AuditError(
                 f"receipts at {self.folder} do not match their head, so nothing is sent: run "
                 "`cogenesis receipts --verify`; to begin anew, move the folder, its .head and .key away"
@@ -82,11 +84,12 @@ class Chain:
         macs = {0: START}
         before = 0
         for seq, kind, row_id, data, mac in rows:
+            text = all(isinstance(cell, str) for cell in (kind, row_id, data, mac))
             if seq != before + 1:
                 problems.append(f"rows {before + 1} to {seq - 1} are missing")
-            elif not hmac.compare_digest(self._mac(macs[before], seq, kind, row_id, data), mac):
+            elif not text or not _same(self._mac(macs[before], seq, kind, row_id, data), mac):
                 problems.append(f"row {seq} was changed")
-            macs[seq] = mac
+            macs[seq] = mac if isinstance(mac, str) else START
             before = seq
         head = self._read_head()
         if head is None:
@@ -107,7 +110,7 @@ class Chain:
         with self._guard, self._explained():
             make_folder(self.folder)
             try:
-                with FileLock(self.folder / "lock", timeout=_WAIT_S, mode=0o600):
+                with self._lock:  # each thread may take it again
                     yield
             except Timeout:
                 raise AuditError(
@@ -137,12 +140,19 @@ class Chain:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The database, opened if need be."""
+        """The database, opened if need be: anew after a fork, and where another file took its place."""
         with self._guard, self._explained():
-            if self._db is None or self._pid != os.getpid():  # a connection does not survive a fork
+            if self._db is None or self._seen != self._files():
+                if self._seen[0] == os.getpid():  # what a fork brought along belongs to the parent
+                    self.close()
                 self._key = self._load_key()
-                self._db, self._pid = self._open(), os.getpid()
+                self._db = self._open()
+                self._seen = self._files()
             yield self._db
+
+    def changed(self) -> AuditError:
+        """The error to raise where a row cannot be read as this log writes it."""
+        return AuditError(f"receipts at {self.folder} were changed: run `cogenesis receipts --verify`")
 
     def close(self) -> None:
         """Close the database; a later call opens it again."""
@@ -150,6 +160,11 @@ class Chain:
             if self._db is not None:
                 self._db.close()
                 self._db = None
+
+    def _files(self) -> tuple[int, int, int]:
+        """This process, and which files lie where log and key belong: none is used that was moved away."""
+        inodes = [path.stat().st_ino if path.exists() else 0 for path in (self.db_path, self.key_path)]
+        return os.getpid(), inodes[0], inodes[1]
 
     def _mac(self, before: str, seq: int, kind: str, row_id: str, data: str) -> str:
         return self.sign(json.dumps([before, seq, kind, row_id, data]))
@@ -164,6 +179,8 @@ class Chain:
                     f"receipts at {self.folder} are of an earlier version, with bodies in the clear, so "
                     "nothing is sent: move the folder, its .head and .key away"
                 ) from None
+            if "malformed JSON" in str(error) or "decode" in str(error):
+                raise self.changed() from None
             cause = getattr(error, "sqlite_errorname", None) or type(error).__name__
             if isinstance(error, OSError) and error.errno:
                 cause = os.strerror(error.errno)
@@ -189,13 +206,9 @@ class Chain:
                     f"the key of the receipts is gone, so nothing is sent: put {self.key_path} back"
                 )
             make_folder(self.key_path.parent)
-            draft = self.key_path.with_name(f"{self.key_path.name}.{secrets.token_hex(4)}")
-            with _opened(draft, os.O_EXCL) as file:
-                os.write(file, secrets.token_bytes(32))
-                os.fsync(file)
-            with suppress(FileExistsError):  # another process was faster: its key holds
-                os.link(draft, self.key_path)
-            draft.unlink()
+            with self.locked():
+                if not self.key_path.exists():  # another process may have been faster
+                    write_whole(self.key_path, secrets.token_bytes(32))
         key = self.key_path.read_bytes()
         if len(key) != 32:
             raise AuditError(
@@ -205,8 +218,15 @@ class Chain:
 
     def _write_head(self, count: int, mac: str) -> None:
         text = f"{count:012d}:{mac}"
-        with _opened(self.head_path) as file:  # in place and of fixed size: nothing to clean up after a crash
-            os.pwrite(file, f"{text}:{self.sign(text)}\n".encode(), 0)
+        line = f"{text}:{self.sign(text)}\n".encode()
+        if not self.head_path.exists():
+            write_whole(self.head_path, line)
+            return
+        file = os.open(self.head_path, os.O_RDWR)
+        try:
+            os.pwrite(file, line, 0)  # in place and of fixed size: nothing to clean up after a crash
+        finally:
+            os.close(file)
 
     def _read_head(self) -> tuple[int, str] | None:
         try:
@@ -219,10 +239,5 @@ class Chain:
         return int(count), mac
 
 
-@contextmanager
-def _opened(path: Path, flags: int = 0) -> Iterator[int]:
-    file = os.open(path, os.O_CREAT | os.O_RDWR | flags, 0o600)
-    try:
-        yield file
-    finally:
-        os.close(file)
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())  # as bytes: other characters are no error

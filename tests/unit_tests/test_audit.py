@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,80 @@ def test_tampering_is_found(audit: Audit, statement: str, problem: str) -> None:
     _filled(audit)
     _edit(audit, statement)
     assert problem in audit.verify().problems
+
+
+@pytest.mark.parametrize("column", ["mac", "data", "id", "kind"])
+@pytest.mark.parametrize("value", ["'é'", "x'00ff'", "'{'", "'[]'", "'{}'", f"'{'[' * 100_000}'"])
+def test_whatever_a_row_is_changed_to_is_found(audit: Audit, column: str, value: str) -> None:
+    """Bytes, letters and JSON that no row holds: a finding, or an AuditError where rows are listed."""
+    _filled(audit)
+    _edit(audit, f"UPDATE rows SET {column} = {value} WHERE seq = 3")
+    assert any("row 3 was changed" in problem for problem in audit.verify().problems)
+    for user in (None, "dana"):
+        with suppress(AuditError):  # rows that can be read are listed; `verify` is what vouches for them
+            assert audit.receipts(user=user)
+    _edit(audit, f"UPDATE bodies SET sealed = {value}")
+    assert any("the body of row 1 was changed" in problem for problem in audit.verify().problems)
+
+
+def test_listing_a_changed_row_names_the_command_that_checks(audit: Audit) -> None:
+    """Rather than blaming the disk."""
+    _filled(audit)
+    _edit(audit, "UPDATE rows SET data = '{' WHERE seq = 1")
+    for user in (None, "dana"):
+        with pytest.raises(AuditError, match="--verify"):
+            audit.receipts(user=user)
+
+
+@pytest.mark.parametrize("gone", ["audit", "audit.key"])
+def test_a_log_removed_under_a_running_process_stops_it(audit: Audit, gone: str) -> None:
+    """No receipt goes into a file that nobody can find any more: where the log was, nothing is sent."""
+    _filled(audit)
+    path = audit._chain.folder.with_name(gone)
+    path.rename(path.with_name("old"))
+    for _ in range(2):
+        with pytest.raises(AuditError, match="nothing is sent"):
+            _filled(audit)
+
+
+def test_a_log_may_begin_anew_under_a_running_process(audit: Audit) -> None:
+    """As the message says: folder, head and key are moved away, and the next receipt begins another log."""
+    _filled(audit)
+    for name in ("audit", "audit.head", "audit.key"):
+        path = audit._chain.folder.with_name(name)
+        path.rename(path.with_name(f"old-{name}"))
+    _filled(audit, 2)
+    assert audit.verify().ok
+    assert len(Audit(audit._chain.folder).receipts()) == 2
+
+
+@pytest.mark.parametrize("call", ["write", "pwrite", "fsync"])
+def test_a_disk_that_was_full_at_the_first_receipt_is_no_tampering(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Key and head are written whole or not at all, so the log begins where there is space again."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with suppress(AuditError):  # not each of these is used for each file
+        _filled(audit, 1)
+    monkeypatch.undo()
+    _filled(audit, 1)
+    assert audit.verify().ok
+    assert not list(audit._chain.folder.parent.glob("*.tmp"))
+
+
+def test_a_disk_without_hard_links_will_do(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some shared folders and memory cards."""
+
+    def never(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", never)
+    _filled(audit)
+    assert audit.verify().ok
 
 
 def test_swapped_rows_are_found(audit: Audit) -> None:
