@@ -116,7 +116,9 @@ def masked(
             table.placeholder(value, kind)
         again = Again(found) if numbers is others else table.again()
         for n in numbers:
-            hidden[n] = iter([hide(piece.text, piece.spans, table, again=again) for piece in pieces[n]])
+            restored = numbers is own and isinstance(messages[n], AIMessage)
+            hide_ = functools.partial(hide, table=table, again=again, restored=restored)
+            hidden[n] = iter([hide_(piece.text, piece.spans) for piece in pieces[n]])
     return cloud_messages(messages, lambda number, _: next(hidden[number]))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from cogenesis_langchain.forms import FORM, IMITATION, LONGEST, TAIL, straight, suffix
 from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.normalize.canonical import squeeze
+from cogenesis_langchain.normalize.letters import KINDS
 from cogenesis_langchain.types import KnownValue, PrivateSpan, Sendable
 
 _LETTERS = {
@@ -144,15 +145,42 @@ class Again:
             found += [(m.start(), m.end(), _HIDDEN) for m in re.finditer(words, text)]
         return found
 
+    def within(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, type) of the whole words that hold a value, spelt exactly as before.
+
+        For texts that a cloud wrote around placeholders: `un[[P1]]ed` comes back as a word that hides its
+        value from `find`, and would go out with it in the next turn.
+        """
+        exact = [re.escape(v) for v, _ in sorted(self._values, key=lambda pair: -len(pair[0])) if v in text]
+        found: list[tuple[int, int, str]] = []
+        for match in re.finditer("|".join(exact), text) if exact else ():
+            start, end = match.span()
+            last = found[-1][1] if found else 0
+            while start > last and _joins(text[start - 1]):
+                start -= 1
+            while end < len(text) and _joins(text[end]):
+                end += 1
+            if end > last:
+                found.append((max(start, last), end, _HIDDEN))
+        return found
+
     def __repr__(self) -> str:
         return f"Again({len(self._values)} values)"
 
 
-def hide(text: str, spans: Iterable[PrivateSpan], table: Table, *, again: Again | None = None) -> Sendable:
+def hide(
+    text: str,
+    spans: Iterable[PrivateSpan],
+    table: Table,
+    *,
+    again: Again | None = None,
+    restored: bool = False,
+) -> Sendable:
     """`text` with every span replaced by its placeholder.
 
-    Hidden besides: what `again` finds (default: every value of the table, the spans' own included), and
-    whatever looks like a placeholder already. Overlapping spans become one. Raises ValueError if a span does
+    Hidden besides: what `again` finds (default: every value of the table, the spans' own included), of a text
+    that may have been `restored` also the words it finds values within, and whatever looks like a placeholder
+    already. Overlapping spans become one. Raises ValueError if a span does
     not lie inside `text`.
     """
     found = _merged([(s.start, s.end, s.type) for s in spans], len(text))
@@ -160,6 +188,7 @@ def hide(text: str, spans: Iterable[PrivateSpan], table: Table, *, again: Again 
         for start, end, kind in found:
             table.placeholder(text[start:end], kind)
         again = table.again()
+    found += again.within(text) if restored else ()
     imitations = [(m.start(), m.end(), _HIDDEN) for m in IMITATION.finditer(text)]
     pieces: list[str] = []
     at = 0
@@ -249,6 +278,11 @@ def _merged(ranges: Sequence[tuple[int, int, str]], length: int) -> list[tuple[i
             out.append((start, end, kind))
             widest = end - start
     return out
+
+
+def _joins(char: str) -> bool:
+    """Whether a character makes one word with a letter beside it."""
+    return KINDS[char][:1] in ("a", "A", "o", "0")
 
 
 def _as_whole_word(value: str) -> str:

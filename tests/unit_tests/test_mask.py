@@ -93,6 +93,32 @@ def test_one_value_has_one_placeholder_over_messages_turns_and_tools(
     assert last["content"] == "and now say goodbye to [[P1.2]]"
 
 
+@pytest.mark.parametrize(
+    "glued", ["un[[P1]]ed", "un[[P1]]", "9[[P1]]9", "a[[P1]][[P1]]b", "é[[P1]]é, x[[P1]]"]
+)
+def test_a_cloud_cannot_hide_a_value_in_a_word_and_read_it_in_the_next_turn(
+    make_engine: EngineMaker, cloud: RecordingCloud, glued: str
+) -> None:
+    """What it glued to a placeholder is masked as one word; the person's own longer words stay."""
+    cloud.script(f"Sure, use {glued} words.", "Fine.")
+    store = MemoryStore(
+        [ContextItem("note", "x")], values_of=lambda _: [KnownValue("Moss", "PERSON", "field")]
+    )
+    router = create_privacy_router(
+        engine=make_engine({"store": store}, routing=routed("mask")),
+        checkpointer=InMemorySaver(),
+        user_id=USER,
+    )
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    first = router.invoke("please write to Moss of the Mossy hills", thread)
+    assert first["text"] == f"Sure, use {glued.replace('[[P1]]', 'Moss')} words."
+    assert router.invoke("shorter", thread)["text"] == "Fine."
+    asked, answer, _ = sent(cloud)
+    assert asked["content"] == "please write to [[P1]] of the Mossy hills"
+    assert "Moss" not in answer["content"]
+    assert answer["content"].startswith("Sure, use [[")
+
+
 def test_the_first_message_is_masked_by_what_the_last_one_gives_away(
     make_engine: EngineMaker, cloud: RecordingCloud
 ) -> None:
