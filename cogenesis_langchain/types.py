@@ -112,8 +112,8 @@ class Sendable:
 class CloudToolCall:
     """One call of a tool as the cloud may see it: an opaque `id`, and arguments as a JSON string."""
 
-    id: str
-    name: str
+    id: str = field(repr=False)
+    name: str = field(repr=False)
     arguments: Sendable
 
 
@@ -124,10 +124,10 @@ class CloudMessage:
     `tool_calls` belong to the role assistant alone, `tool_call_id` to the role tool alone.
     """
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Literal["system", "developer", "user", "assistant", "tool"] = field(repr=False)
     parts: tuple[Sendable, ...] = ()
     tool_calls: tuple[CloudToolCall, ...] = ()
-    tool_call_id: str = ""
+    tool_call_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ class KnownValue:
 class GenericTask:
     """What a request asks for in words from the closed lists; None where nothing fits."""
 
-    kind: str
-    topic: str | None
+    kind: str = field(repr=False)
+    topic: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

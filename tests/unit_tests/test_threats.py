@@ -47,7 +47,14 @@ from cogenesis_langchain.testing import (
     canary_context,
     leaked,
 )
-from cogenesis_langchain.types import ContextItem, KnownValue
+from cogenesis_langchain.types import (
+    CloudMessage,
+    CloudToolCall,
+    ContextItem,
+    GenericTask,
+    KnownValue,
+    Sendable,
+)
 from tests.conftest import INSTRUCTION, USER, routed
 
 EngineMaker = Callable[..., Engine]
@@ -578,3 +585,11 @@ def test_the_leak_suite_notices_a_missing_gate(tmp_path: Path) -> None:
         "test_no_leak_through_tools",
         "test_no_leak_split_over_chunks",
     } <= failed
+
+
+def test_records_for_the_cloud_print_nothing_that_came_from_a_text() -> None:
+    """Names and ids of calls are a caller's words, and so are kind and topic to whoever reads a log."""
+    value = canaries()[0].value
+    call = CloudToolCall(value, value, Sendable(value, "hide"))
+    message = CloudMessage("assistant", (Sendable(value, "hide"),), (call,), value)
+    assert leaked(repr([call, message, GenericTask(value, value)])) == []
