@@ -121,11 +121,8 @@ class Detector:
                 f"{len(text)} characters are too many to check (limit {MAX_CHARS}); send them in parts"
             )
         try:
-            found = [
-                span
-                for span in (*own(text), *self._extra.find(text))
-                if span.type not in self._quiet and span.score >= self._min_score
-            ]
+            found = [s for s in own(text) if s.type not in self._quiet] + self._extra.find(text)
+            found = [span for span in found if span.score >= self._min_score]
             if known is not None:
                 found += known.find(text)
             spans = merged(found)

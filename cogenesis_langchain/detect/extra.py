@@ -102,7 +102,10 @@ def _callable(detector: Any) -> ExtraDetector:
 
 
 async def _awaited(found: Any) -> Any:
-    return await found
+    try:
+        return await found
+    except (SystemExit, KeyboardInterrupt):  # either would end the loop, and with it every later answer
+        raise RuntimeError from None
 
 
 def _listed(found: Any) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cogenesis_langchain.detect.detector import Detector
+from cogenesis_langchain.detect.detector import QUIET, Detector
 from cogenesis_langchain.detect.extra import Extra, load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ConfigError, DetectorError
@@ -45,11 +45,31 @@ def test_every_form_of_detector_and_of_span_is_taken() -> None:
     assert found(detector) == {"QX-77": "BADGE", "door": "DOOR", "otter": "ANIMAL"}
 
 
+@pytest.mark.parametrize("label", QUIET)
+def test_no_label_of_theirs_is_quiet(label: str) -> None:
+    """Quiet labels are what models find too often; whoever adds a detector means what it finds."""
+    detector = Detector("fast", extra=[lambda _: [BADGE | {"type": label}]])
+    assert found(detector) == {"QX-77": label}
+
+
 async def test_it_runs_inside_somebodys_event_loop() -> None:
     """Where the caller's thread has a running loop, as in an async graph, and where it has none."""
     detector = Detector("fast", extra=[badges])
     assert found(detector) == {"QX-77": "BADGE"}
     assert await asyncio.to_thread(found, detector) == {"QX-77": "BADGE"}
+
+
+def test_one_that_wants_to_end_the_program_ends_nothing() -> None:
+    """SystemExit in a coroutine would stop the loop that all of them share: no answer ever after."""
+
+    async def leaves(_: str) -> list[Any]:
+        raise SystemExit(TEXT)
+
+    extra = Extra([leaves], timeout_s=20)
+    for _ in range(2):
+        with pytest.raises(DetectorError, match="failed"):
+            extra.find(TEXT)
+    assert Extra([badges]).find(TEXT)
 
 
 def test_all_calls_share_one_loop() -> None:
