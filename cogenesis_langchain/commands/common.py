@@ -26,7 +26,18 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
-UserOption = Annotated[str, typer.Option("--user", "-u", help="Whose private context is used.")]
+
+
+def _named(user: str) -> str:
+    """The user's id. Raises InputError for a blank one."""
+    if not user.strip():
+        raise InputError("--user is empty: say whose private context is used, for example --user me")
+    return user
+
+
+UserOption = Annotated[
+    str, typer.Option("--user", "-u", callback=_named, help="Whose private context is used.")
+]
 RouteOption = Annotated[
     Route | None,
     typer.Option("--route", help="At least this private: tightens what the policy decides, never loosens."),
@@ -84,10 +95,18 @@ def read_text(text: str) -> str:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Writes beside and renames, so that a full disk or Ctrl-C leaves no half file. Owner-only."""
+    """Writes beside and renames, so that a full disk or Ctrl-C leaves no half file. Owner-only.
+
+    Raises InputError where no file can be made there.
+    """
     import tempfile
 
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    if not path.name or path.is_dir():
+        raise InputError(f"{path} is a folder: name a file")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

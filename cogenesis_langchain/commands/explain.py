@@ -68,11 +68,13 @@ def explain(
 
     options: dict[str, Any] = {"route": route, "level": level, "label": label, "dry_run": True}
     if jsonl is not None:
-        if to is None or text is not None:
-            raise InputError("--jsonl IN goes with --out OUT and without TEXT")
+        if to is None or text is not None or user is not None or why_blocked:
+            raise InputError("--jsonl IN goes with --out OUT and without TEXT, --user and --why-blocked")
+        if not to.name or to.is_dir():
+            raise InputError(f"--out {to} is a folder: name a file")
         _many(load_engine(config), jsonl, to, options)
         return
-    if text is None or not user:
+    if text is None or not user or to is not None:
         raise InputError("explain needs TEXT and --user, or --jsonl IN --out OUT")
     instruction = read_text(text)
     engine = load_engine(config)
@@ -136,6 +138,8 @@ def _show(found: dict[str, Any]) -> None:
         out.print(f"  {outbound['body']}", markup=False)
     if not found["outbound"]:
         out.print("  nothing")
+    for warning in found["warnings"]:
+        err.print(f"note: {warning}", style="yellow", markup=False)
 
 
 def _many(engine: Any, source: Path, target: Path, options: dict[str, Any]) -> None:

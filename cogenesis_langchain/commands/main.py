@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,6 +82,14 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         sys.exit(report(error, as_json="--json" in sys.argv))
+    except Exception as error:
+        # Its message may quote the user's text, so it is not shown; the place is enough to find the fault.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        fault = CoGenesisError(
+            f"a fault of this program: {type(error).__name__} in {Path(place.filename).name}, "
+            f"line {place.lineno}; please report it, with the command but not your text"
+        )
+        sys.exit(report(fault, as_json="--json" in sys.argv))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ from cogenesis_langchain.commands.common import (
 from cogenesis_langchain.commands.running import Listener, record, router_for, run
 from cogenesis_langchain.errors import InputError
 
+MAY_HAVE_LEFT = ("sent", "unresolved")
+"""Receipts of what reached the cloud, or may have."""
+
 
 class _Screen(Listener):
     """Stages as a spinner on stderr, the text on stdout as it is written."""
@@ -89,7 +92,7 @@ def write(
         sys.stdout.flush()
         for warning in found["warnings"]:
             err.print(f"note: {warning}", style="yellow", markup=False)
-        sent = sum(receipt["status"] not in ("failed", "refused") for receipt in found["receipts"])
+        sent = sum(receipt["status"] in MAY_HAVE_LEFT for receipt in found["receipts"])
         where = "see `cogenesis receipts`" if sent else "nothing left this machine"
         err.print(f"route {found['route']}; {sent} request(s) sent; {where}", style="dim", markup=False)
     if found["route"] == "block":

@@ -23,7 +23,7 @@ import yaml
 import cogenesis_langchain
 from cogenesis_langchain.commands import common, demo, doctor, explain, main, running, write
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.errors import CloudError, ModelMissingError
+from cogenesis_langchain.errors import CloudError, InputError, ModelMissingError
 from cogenesis_langchain.store import ContextStore
 from cogenesis_langchain.testing import (
     FakeDetector,
@@ -216,6 +216,19 @@ def test_write_with_a_dead_cloud_says_so(cogenesis: Run, fakes: Engine, cloud: R
     assert "route local" in done.err
 
 
+def test_write_in_observe_mode_says_that_nothing_left(
+    cogenesis: Run, cloud: RecordingCloud, make_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What observe mode built and kept has a receipt too, and is not counted as sent."""
+    use(make_engine(privacy={"mode": "observe"}), monkeypatch)
+    done = cogenesis("write", INSTRUCTION, "--user", USER)
+    assert done.code == 0
+    assert "0 request(s) sent; nothing left this machine" in done.err
+    found = cogenesis("write", INSTRUCTION, "--user", USER, "--json").json
+    assert [receipt["status"] for receipt in found["receipts"]] == ["observed"]
+    assert cloud.requests == []
+
+
 def test_a_blocked_request_exits_6(cogenesis: Run, fakes: Engine, cloud: RecordingCloud) -> None:
     """`block` writes why, sends nothing, and a script sees it by the exit code."""
     done = cogenesis("write", INSTRUCTION, "--user", USER, "--route", "block")
@@ -255,7 +268,12 @@ def test_write_asks_before_it_sends(
         (("write", "Dear \udcff", "--user", USER), b"", "the text is no UTF-8 text (byte 5)"),
         (("write", "-", "--user", USER), b"private words " * 80_000, "limits.max_chars"),
         (("explain", "hello"), b"", "--user"),
+        (("write", "hello", "--user", " "), b"", "--user is empty"),
+        (("explain", "hello", "--user", USER, "--out", "out.jsonl"), b"", "--jsonl IN --out OUT"),
         (("explain", "--jsonl", "in.jsonl"), b"", "--out"),
+        (("explain", "--jsonl", "in.jsonl", "--out", "o.jsonl", "--why-blocked"), b"", "--why-blocked"),
+        (("explain", "--jsonl", "in.jsonl", "--out", "o.jsonl", "--user", USER), b"", "--user"),
+        (("explain", "--jsonl", "in.jsonl", "--out", "."), b"", "is a folder"),
         (("explain", "--jsonl", "missing.jsonl", "--out", "out.jsonl"), b"", "missing.jsonl: cannot be read"),
     ],
 )
@@ -322,6 +340,25 @@ def test_each_kind_of_error_has_its_exit_code(
     done = cogenesis("write", "x", "-u", "y")
     assert done.code == 1
     assert "/somewhere: No space left on device" in done.err
+
+
+def test_a_fault_shows_its_place_and_no_text(
+    cogenesis: Run, fakes: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception nobody expected may quote what was asked: its message stays unseen, with --json too."""
+
+    def fail(text: str) -> str:
+        raise ValueError(f"cannot read {text!r}")
+
+    monkeypatch.setattr(write, "read_text", fail)
+    done = cogenesis("write", INSTRUCTION, "--user", USER)
+    assert (done.code, done.out) == (1, "")
+    assert "ValueError in test_commands.py, line " in done.err
+    assert INSTRUCTION not in done.err
+    shown = cogenesis("write", INSTRUCTION, "--user", USER, "--json")
+    assert shown.code == 1
+    assert "ValueError" in shown.json["error"]["message"]
+    assert INSTRUCTION not in shown.out + shown.err
 
 
 def test_ctrl_c_in_mid_stream_exits_130(cogenesis: Run, fakes: Engine) -> None:
@@ -726,6 +763,9 @@ def test_write_file_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Monk
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
+    for nowhere in (tmp_path, tmp_path / "no" / "out.txt", Path()):
+        with pytest.raises(InputError, match=r"name a file|cannot write there"):
+            common.write_file(nowhere, "x")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         common.write_file(path, "second")
