@@ -222,13 +222,14 @@ class Engine:
         settings = self.config.privacy.known_values
         stored = [KnownValue(v.value, v.type, v.origin) for v in self.store.values(user) if v.enabled]
         stored += [KnownValue(value, "DECLARED", "declared") for value in settings.add]
-        values = (*stored, *extra)
+        values = tuple(stored)
+        rules: dict[str, Any] = {"min_length": settings.min_length, "ignore": settings.ignore}
         before, matcher = self._matchers.get(user, ((), None))
         if matcher is None or before != values:
-            matcher = KnownValues(values, min_length=settings.min_length, ignore=settings.ignore)
-            if not extra:  # what one request hides is not kept
-                self._matchers[user] = values, matcher
-        return matcher
+            matcher = KnownValues(values, **rules)
+            self._matchers[user] = values, matcher
+        extra = tuple(extra)  # what one request hides is not kept
+        return KnownValues(extra, base=matcher, **rules) if extra else matcher
 
     def values_of(self, item: ContextItem) -> Iterable[KnownValue]:
         """Known values that one context item brings: its structured fields, and what the detector finds."""

@@ -80,20 +80,24 @@ class KnownValues:
     """An immutable matcher for one user's values, safe to share between threads.
 
     `min_length` is in letters and digits; shorter values are weak. `ignore` names values, in any spelling,
-    that never count. `values`, `min_length` and `ignore` stay readable, to build a wider matcher from.
+    that never count. The values of `base`, a matcher by the same rules, count too.
     """
 
     def __init__(
-        self, values: Iterable[KnownValue], *, min_length: int = 3, ignore: Iterable[str] = ()
+        self,
+        values: Iterable[KnownValue],
+        *,
+        min_length: int = 3,
+        ignore: Iterable[str] = (),
+        base: KnownValues | None = None,
     ) -> None:
-        self.values = tuple(values)
-        self.min_length = min_length
-        self.ignore = tuple(ignore)
-        ignored = {squeeze(text) for text in self.ignore}
-        patterns: dict[str, _Pattern] = {}
-        bare = [v for v in self.values if v.origin == "declared" and _weight(squeeze(v.value)) < 2]
-        self._signs = Signs(value for value in bare if value.value not in self.ignore)
-        for value in self.values:
+        values, ignore = tuple(values), tuple(ignore)
+        ignored = {squeeze(text) for text in ignore}
+        patterns = self._spelt = dict(base._spelt) if base else {}
+        bare = [v for v in values if v.origin == "declared" and _weight(squeeze(v.value)) < 2]
+        self._bare = [*(base._bare if base else ()), *(v for v in bare if v.value not in ignore)]
+        self._signs = Signs(self._bare)
+        for value in values:
             for spelling in spellings(value):
                 pattern = _pattern(spelling, min_length)
                 if pattern is None or pattern.squeezed in ignored:
@@ -199,11 +203,8 @@ def merged(spans: Iterable[PrivateSpan]) -> list[PrivateSpan]:
 
 def is_common(text: str) -> bool:
     """Whether every word of `text` is a common one (or a number of at most three digits)."""
-    return all(word in common_words() or _is_small_number(word) for word in fold(text).split(" "))
-
-
-def _is_small_number(word: str) -> bool:
-    return word.isdigit() and len(word) <= 3
+    words = fold(text).split(" ")
+    return all(word in common_words() or (word.isdigit() and len(word) <= 3) for word in words)
 
 
 def _weight(squeezed: str) -> int:

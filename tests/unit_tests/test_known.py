@@ -3,6 +3,7 @@ from __future__ import annotations
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,30 @@ def test_no_values_find_nothing() -> None:
     """An empty matcher works."""
     assert KnownValues([]).find("anything") == []
     assert len(KnownValues([])) == 0
+
+
+def test_a_matcher_built_on_another_finds_what_one_of_all_values_finds() -> None:
+    """Weak values beside those of the other one, a weak value made strong, what is ignored, signs."""
+    first = [
+        KnownValue("May", "PERSON", "field"),
+        KnownValue("Nora Lindqvist", "PERSON", "field"),
+        KnownValue("🦊🌵", "SIGN", "declared"),
+    ]
+    more = [
+        KnownValue("may", "PERSON", "declared"),
+        KnownValue("garden", "PLACE", "entity"),
+        KnownValue("Tidewell", "PERSON", "entity"),
+        KnownValue("C++", "LANGUAGE", "declared"),
+    ]
+    text = "in may Lindqvist's garden, 🦊🌵 by N o r a of Tidewell in C++; a garden, and tidewel"
+    rules: dict[str, Any] = {"min_length": 4, "ignore": ["Nora"]}
+    whole = KnownValues([*first, *more], **rules)
+    base = KnownValues(first, **rules)
+    before = base.find(text)
+    built = KnownValues(more, base=base, **rules)
+    assert built.find(text) == whole.find(text) != before
+    assert len(built) == len(whole)
+    assert base.find(text) == before
 
 
 def test_repr_shows_no_value() -> None:
