@@ -153,10 +153,6 @@ class FakeWriter:
         """Words of `text`: one token each."""
         return len(text.split())
 
-    def clip(self, text: str, max_tokens: int) -> str:
-        """The first `max_tokens` words of `text`, spacing kept."""
-        return "".join(re.findall(r"\s*\S+", text)[:max_tokens])
-
     def forget(self, scope: str) -> None:
         """Record that the cached state of `scope` was dropped."""
         self.forgotten.append(scope)

@@ -26,7 +26,6 @@ from cogenesis_langchain.writer.parts import (
     TextOut,
     Turn,
     Turnstile,
-    common_prefix,
     is_set,
 )
 from cogenesis_langchain.writer.protocol import Writer
@@ -214,20 +213,6 @@ class LlamaCppWriter:
     def count(self, text: str) -> int:
         """Tokens of a text, tokenised as plain text."""
         return len(self._llama().tokens(text))
-
-    def clip(self, text: str, max_tokens: int) -> str:
-        """The longest beginning with at most `max_tokens` tokens, whole characters only."""
-        llama = self._llama()
-        tokens = llama.tokens(text)
-        keep = max_tokens = max(max_tokens, 0)
-        while len(tokens) > max_tokens:
-            start = llama.text(tokens[:keep])
-            if start.startswith(" ") and not text.startswith(" "):
-                start = start[1:]  # some tokenisers put a space before the first word
-            text = text[: common_prefix(text, start)]
-            # The beginning may split into more tokens than it had within the whole: then give way by one.
-            tokens, keep = llama.tokens(text), keep - 1
-        return text
 
     def forget(self, scope: str) -> None:
         """Drops every state of a scope, live, in memory (overwritten) and on disk."""

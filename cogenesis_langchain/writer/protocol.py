@@ -43,10 +43,6 @@ class Writer(Protocol):
         """Tokens of a text."""
         ...
 
-    def clip(self, text: str, max_tokens: int) -> str:
-        """The longest beginning of a text that has at most `max_tokens` tokens."""
-        ...
-
     def forget(self, scope: str) -> None:
         """Drops what was kept under a scope."""
         ...

@@ -151,11 +151,6 @@ class RemoteWriter:
         """An upper estimate of the tokens of a text; the server's tokeniser is not at hand."""
         return math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN)
 
-    def clip(self, text: str, max_tokens: int) -> str:
-        """The longest beginning whose `count` is at most `max_tokens`."""
-        room = max(max_tokens, 0) * _BYTES_PER_TOKEN
-        return text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
-
     def close(self) -> None:
         """Closes the connections. Later calls raise WriterError."""
         with self._making:

@@ -97,15 +97,6 @@ def test_a_cancelled_warming_lets_go(writer: LlamaCppWriter) -> None:
     assert not thread.is_alive()
 
 
-def test_clip_and_count_agree(writer: LlamaCppWriter) -> None:
-    """A clipped text is a beginning with at most so many tokens, characters whole."""
-    text = "Grüße aus München 🎉🎉 und viel Regen. " * 5
-    for room in (0, 1, 7, 20, 500):
-        clipped = writer.clip(text, room)
-        assert text.startswith(clipped)
-        assert writer.count(clipped) <= room or not clipped
-
-
 @pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "\n" * 100_000, "\0\0", "1" * 100_000])
 def test_strange_texts_do_not_crash_the_tokeniser(writer: LlamaCppWriter, text: str) -> None:
     """Long runs and NUL are counted like any other text."""

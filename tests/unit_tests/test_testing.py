@@ -130,12 +130,11 @@ def test_writer_stops_when_cancelled() -> None:
 
 
 def test_writer_helpers() -> None:
-    """Choosing, counting, clipping and warming follow the writer's protocol."""
+    """Choosing, counting and warming follow the writer's protocol."""
     writer = FakeWriter()
     assert writer.choose(PROMPT, ["a report", "an invitation"]) == "an invitation"
     assert writer.choose(PROMPT, ["x", "y"]) == "x"
     assert writer.count("one two  three") == 3
-    assert writer.clip("one two  three", 2) == "one two"
     writer.warm(PROMPT, scope="dana")
     assert [scope for scope, _ in writer.warmed] == ["dana"]
     with pytest.raises(OSError, match="down"):
