@@ -97,13 +97,13 @@ class Keys:
         """Destroy the user's key: nothing sealed with it can be opened again. False if there was none."""
         name = pseudonym(user)
         path = self._path(name)
-        if self._clear is not None or not path.exists():
+        if self._clear is not None or not self._holds(path):
             return False
         with self._alone():
             try:
                 kept = path.read_bytes()
                 if kept.startswith(_IN_KEYRING):
-                    _keyring_delete(kept.removeprefix(_IN_KEYRING).decode("ascii"))
+                    _keyring_delete(kept.removeprefix(_IN_KEYRING).decode("ascii", "replace"))
                 wipe(path)
             except FileNotFoundError:
                 return False
@@ -120,6 +120,15 @@ class Keys:
         except OSError as error:
             raise _unusable(self.folder, error) from None
         return counts
+
+    def _holds(self, path: Path) -> bool:
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unusable(self.folder, error) from None
+        return True
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.key"
@@ -191,35 +200,34 @@ def _unusable(folder: Path, error: OSError) -> CryptoError:
 
 def _keyring_usable(*, strict: bool) -> bool:
     """Whether there is a keyring; if `strict`, one that is known to encrypt."""
-    import keyring
-    from keyring.errors import KeyringError
-
     try:
+        import keyring
+
         backend: Any = keyring.get_keyring()
         first = next(iter(getattr(backend, "backends", ())), backend)  # of several in a row
         return type(first).__module__.startswith(_TRUSTED) if strict else backend.priority > 0
-    except (KeyringError, RuntimeError):
+    except Exception:  # its settings may name anything: what cannot be loaded is no keyring
         return False
 
 
 def _keyring_get(account: str) -> str | None:
-    import keyring
-
     with _keyring_errors():
+        import keyring
+
         return keyring.get_password(_SERVICE, account)
 
 
 def _keyring_set(account: str, key: str) -> None:
-    import keyring
-
     with _keyring_errors():
+        import keyring
+
         keyring.set_password(_SERVICE, account, key)
 
 
 def _keyring_delete(account: str) -> None:
-    import keyring
-
     with _keyring_errors():
+        import keyring
+
         if keyring.get_password(_SERVICE, account) is not None:
             keyring.delete_password(_SERVICE, account)
 
@@ -231,5 +239,6 @@ def _keyring_errors() -> Iterator[None]:
         yield
     except Exception as error:
         raise CryptoError(
-            f"this system's keyring failed ({type(error).__name__}): unlock it, and try again"
+            f"this system's keyring failed ({type(error).__name__}): unlock it, or correct its settings, and "
+            "try again"
         ) from None

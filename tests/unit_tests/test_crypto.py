@@ -176,6 +176,31 @@ def test_a_damaged_key_file_is_an_error(keys: Keys, content: bytes) -> None:
     assert issubclass(CryptoError, StoreError)
 
 
+def test_a_damaged_pointer_can_be_destroyed(ring: Ring, tmp_path: Path) -> None:
+    """A purge needs no readable key: what names none is overwritten and gone."""
+    keys = Keys(tmp_path / "keys", backend="keyring")
+    keys.cipher("ada")
+    (path,) = keys.folder.glob("*.key")
+    path.write_bytes(b"keyring:\xff\xfe")
+    with pytest.raises(CryptoError, match="no longer holds"):
+        keys.find("ada")
+    assert keys.destroy("ada")
+    assert not path.exists()
+
+
+def test_a_folder_that_may_not_be_read_names_the_cause(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of it; that it cannot be looked into does not mean that no key is there."""
+    keys.cipher("ada")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for call in (keys.find, keys.cipher, keys.destroy):
+        with pytest.raises(CryptoError, match="Permission denied; give this user access"):
+            call("ada")
+
+
 def test_a_folder_that_cannot_be_made_names_the_cause(tmp_path: Path) -> None:
     """A file where the folder should be."""
     (tmp_path / "keys").write_text("I am a file")
@@ -315,6 +340,23 @@ def test_no_keyring_where_one_is_asked_for_is_an_error(tmp_path: Path) -> None:
     """The null keyring of these tests would forget every key."""
     with pytest.raises(CryptoError, match=r"store\.keys"):
         Keys(tmp_path / "keys", backend="keyring").cipher("ada")
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("bogus"), ValueError("Empty module name")])
+def test_broken_settings_of_the_keyring_are_no_keyring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """They may name a package that is not there: `auto` takes files, and who asks for a keyring is told."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(keyring, "get_keyring", fail)
+    keys = Keys(tmp_path / "keys")
+    assert keys.cipher("ada")
+    assert keys.homes() == {"keyring": 0, "file": 1}
+    with pytest.raises(CryptoError, match=r"store\.keys"):
+        Keys(tmp_path / "ring", backend="keyring").cipher("ada")
 
 
 def test_no_keys_at_all(tmp_path: Path) -> None:
