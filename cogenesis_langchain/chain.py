@@ -58,7 +58,8 @@ class Chain:
     @property
     def exists(self) -> bool:
         """Whether anything was ever recorded."""
-        return self.db_path.exists()
+        with self._explained():
+            return self.db_path.exists()
 
     def append(self, db: sqlite3.Connection, kind: str, row_id: str, data: Mapping[str, Any]) -> None:
         """Add one row, inside `writing`; AuditError where the log's end is not the one the head knows."""

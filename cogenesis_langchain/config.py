@@ -200,12 +200,12 @@ def _open(
         return yaml_lines.Document("config", dict(source)), None, False
     if source is None:
         chosen = os.environ.get("COGENESIS_CONFIG") or user_file()
-        source = chosen if isinstance(chosen, str) or chosen.is_file() else f"{_PRESET_PREFIX}default"
+        source = chosen if isinstance(chosen, str) or os.path.isfile(chosen) else f"{_PRESET_PREFIX}default"
     if str(source).startswith(_PRESET_PREFIX):
         name = str(source).removeprefix(_PRESET_PREFIX)
         return yaml_lines.parse(preset_text(name), str(source)), None, True
     path = under_home(Path(source).expanduser)
-    if not path.exists() and path.name in PRESETS:
+    if path.name in PRESETS and not path.exists():
         raise ConfigError(f"{path}: there is no such file; did you mean '{_PRESET_PREFIX}{path.name}'?")
     return yaml_lines.read(path), path.resolve().parent, False
 

@@ -150,12 +150,15 @@ def _settings(**given: Any) -> Any:
 
 def _patiently(root: Path) -> ClientAPI:
     """Try again for a second: another process may hold the file, or be making the tables."""
-    for pause_s in (0.1, 0.3, 0.6):
+    first: Exception | None = None
+    for pause_s in (0.1, 0.3, 0.6, 0.0):
         try:
             return _on_disk(root)
-        except Exception:
+        except Exception as error:
+            first = first or error  # Chroma's later ones do not tell the cause
             time.sleep(pause_s)
-    return _on_disk(root)
+    assert first is not None
+    raise first
 
 
 def _on_disk(root: Path) -> ClientAPI:

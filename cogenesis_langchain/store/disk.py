@@ -51,6 +51,8 @@ def prepare(root: Path) -> None:
 def tighten(root: Path) -> None:
     """0700 on folders and 0600 on files, whatever the umask was when Chroma made them."""
     for path in root.rglob("*"):
+        if path.is_symlink():
+            continue  # what it leads to is not the store's
         try:
             if path.stat().st_mode & 0o077:
                 path.chmod(0o700 if path.is_dir() else 0o600)

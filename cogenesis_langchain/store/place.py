@@ -11,7 +11,7 @@ from cogenesis_langchain.errors import StoreError
 from cogenesis_langchain.store import chroma as chroma_
 from cogenesis_langchain.store import disk
 from cogenesis_langchain.store.chroma import Chroma, chroma_errors
-from cogenesis_langchain.store.values import LocalValues, ServerValues, ValueBook
+from cogenesis_langchain.store.values import LocalValues, ServerValues, ValueBook, sqlite_errors
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -63,7 +63,7 @@ class Place:
                 yield
             return
         disk.prepare(self.root)
-        with disk.write_lock(self.root, self.wait_s), self.chroma.lock:
+        with sqlite_errors("writing the store"), disk.write_lock(self.root, self.wait_s), self.chroma.lock:
             self._freshen()
             self._local.begin()
             yield
@@ -129,7 +129,8 @@ class Place:
         return [*(text for other in others for text in self.strings(other)), *disk.own_words(self.root)]
 
     def _on_disk(self) -> bool:
-        return (self.root / disk.CHROMA_FILE).exists()
+        with sqlite_errors("reading the store"):
+            return (self.root / disk.CHROMA_FILE).exists()
 
     def _ready(self) -> bool:
         """Whether a first write was finished; before that another process may still be making the tables."""

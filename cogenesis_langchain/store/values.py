@@ -6,9 +6,10 @@ not go unnoticed. Here they are opaque; `entries` seals and opens them. Users go
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -121,9 +122,10 @@ class LocalValues:
         return self.generation()
 
     def _read(self, sql: str, *given: str) -> list[tuple[Any, ...]]:
-        if not self.path.exists():
-            return []
-        with sqlite_errors("reading the known values"), closing(_open(self.path)) as db:
+        with sqlite_errors("reading the known values"), ExitStack() as opened:
+            if not self.path.exists():
+                return []
+            db = opened.enter_context(closing(_open(self.path)))
             if not db.execute(_IS_MADE).fetchone():
                 return []  # another process is making the file
             return db.execute(sql, given).fetchall()
@@ -217,7 +219,7 @@ def vacuum(path: Path, *first: Callable[[sqlite3.Connection], None]) -> None:
 
 @contextmanager
 def sqlite_errors(what: str) -> Iterator[None]:
-    """Turn an SQLite error into a StoreError without the statement's values."""
+    """Turn an error of SQLite or of the disk into a StoreError without the statement's values."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -234,3 +236,6 @@ def sqlite_errors(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: SQLite failed; check the store's folder (`cogenesis doctor`)") from None
     except sqlite3.DatabaseError:
         raise StoreError(f"{what}: the file is damaged; put back a copy or start anew") from None
+    except OSError as error:
+        cause = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StoreError(f"{what}: {cause}; give this user access to the store's folder") from None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cogenesis_langchain.crypto import Cipher, Keys, pseudonym
-from cogenesis_langchain.errors import CryptoError
+from cogenesis_langchain.errors import CryptoError, StoreError
 from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.writer.parts import common_prefix
 
@@ -105,13 +105,17 @@ class KeptStates:
                     path.unlink(missing_ok=True)
 
     def forget(self, scope: str) -> bool:
-        """Deletes every state of a scope; False if there was none. OSError where the disk does not obey."""
+        """Deletes every state of a scope; False if there was none. StoreError where the disk refuses."""
         home = self._home(scope)
-        found = list(home.glob("*")) if home.is_dir() else []
-        for path in found:
-            path.unlink(missing_ok=True)
-        if home.is_dir():
-            home.rmdir()
+        try:
+            found = list(home.glob("*")) if home.is_dir() else []
+            for path in found:
+                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                home.rmdir()
+        except OSError as error:
+            cause = os.strerror(error.errno) if error.errno else type(error).__name__
+            raise StoreError(f"{home} cannot be deleted: {cause}; give this user access, repeat") from None
         return bool(found)
 
     def _home(self, scope: str) -> Path:

@@ -74,7 +74,7 @@ def test_intent_without_outcome_is_unresolved(audit: Audit) -> None:
     """A crash between intent and outcome leaves a row that says the bytes may have left."""
     audit.intent(OUT, route="sketch", user="dana")
     again = Audit(audit._chain.folder)
-    assert [entry.receipt.status for entry in again.unresolved()] == ["unresolved"]
+    assert [entry.receipt.status for entry in again.receipts()] == ["unresolved"]
 
 
 def test_receipts_by_user_and_limit(audit: Audit) -> None:
@@ -364,6 +364,21 @@ def test_broken_database_is_an_audit_error(audit: Audit) -> None:
         file.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     with pytest.raises(AuditError, match="nothing is sent"):
         audit.intent(OUT, route="sketch")
+
+
+def test_a_folder_that_may_not_be_read_is_an_audit_error(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an empty log."""
+    _filled(audit)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    for call in (audit.receipts, audit.verify, lambda: audit.erase("dana")):
+        with pytest.raises(AuditError, match="Permission denied"):
+            call()
 
 
 def test_empty_log(audit: Audit) -> None:

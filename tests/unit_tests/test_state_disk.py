@@ -14,7 +14,7 @@ import pytest
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.crypto import Keys, pseudonym
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.errors import WriterError
+from cogenesis_langchain.errors import StoreError, WriterError
 from cogenesis_langchain.writer import local as writer_module
 from cogenesis_langchain.writer import states as writer_states
 from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
@@ -251,6 +251,20 @@ def test_forget_deletes_one_users_states(process: Any, states: StateMaker, tmp_p
     assert not states().forget("ada")
     assert states().forget("bo")
     assert not list((tmp_path / "state").iterdir())
+
+
+def test_states_that_cannot_be_deleted_are_an_error(
+    states: StateMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge names the folder that is left, and the cause."""
+    states().put("ada", "layout", TOKENS, lambda: STATE)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=f"{pseudonym('ada')} cannot be deleted: Permission denied"):
+        states().forget("ada")
 
 
 def test_a_purge_takes_what_was_read(

@@ -542,6 +542,57 @@ def test_a_full_disk_is_named(store: ContextStore, monkeypatch: pytest.MonkeyPat
     assert [i.text for i in store.list("ada")] == [BEN[0].text]
 
 
+def test_a_folder_that_may_not_be_used_is_a_store_error(
+    store: ContextStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and writing name the cause, and do not take what they cannot see for nothing."""
+    store.add("ada", ADA, values_of=fields)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    for call in (store.values, store.list, store.has, lambda user: store.set_value(user, "Wexcombe")):
+        with pytest.raises(StoreError, match=r"(?i)permission"):
+            call("ada")
+    for call in (store.users, store.locked):
+        with pytest.raises(StoreError, match="Permission denied"):
+            call()
+    monkeypatch.undo()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    for call in (lambda user: store.set_value(user, "Wexcombe"), store.purge):
+        with pytest.raises(StoreError, match="Permission denied"):
+            call("ada")
+
+
+def test_a_store_that_cannot_be_opened_tells_the_first_cause(
+    store: ContextStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chroma stumbles over its own half-open client when it is tried again."""
+    store.add("ada", ADA, values_of=fields)
+    store._place.chroma.close()
+    causes = iter([RuntimeError("attempt to write a readonly database"), *[AttributeError("bindings")] * 9])
+
+    def fail(_: Path) -> None:
+        raise next(causes)
+
+    monkeypatch.setattr(chroma, "_on_disk", fail)
+    monkeypatch.setattr(chroma.time, "sleep", lambda _: None)
+    with pytest.raises(StoreError, match="no permission"):
+        store.list("ada")
+
+
+def test_a_link_in_the_store_is_not_followed(store: ContextStore, tmp_path: Path) -> None:
+    """Files are closed to others where they lie in the store; what a link leads to is not touched."""
+    outside = tmp_path / "outside"
+    outside.touch(mode=0o644)
+    outside.chmod(0o644)
+    store.add("ada", BEN, values_of=fields)
+    (tmp_path / "context" / "link").symlink_to(outside)
+    store.add("ada", ADA, values_of=fields)
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
 def test_a_busy_store_says_so(store: ContextStore, tmp_path: Path) -> None:
     """While another writer holds the lock, writing fails after the wait; reading goes on."""
     from filelock import FileLock
