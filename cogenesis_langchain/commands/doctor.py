@@ -65,7 +65,7 @@ def examine(config: str | None) -> Iterator[Finding]:
             f"export {variable}=... to use the cloud",
         )
     yield from _models(settings)
-    yield from _permissions(engine.data_dir)
+    yield from _permissions(engine.data_dir, *([engine.keys.folder] if settings.store.encrypt else []))
     yield from _keys(engine)
     yield from _tracing()
     yield from _endpoints(settings)
@@ -95,22 +95,23 @@ def _models(settings: Any) -> Iterator[Finding]:
             yield Finding("model", "fail", str(error), "correct models.local.path or models.local.sha256")
 
 
-def _permissions(folder: Path) -> Iterator[Finding]:
-    if not folder.exists():
+def _permissions(*folders: Path) -> Iterator[Finding]:
+    """Whether the user, and nobody else, can read and write what lies in the folders."""
+    there = [path for path in dict.fromkeys(folder.resolve() for folder in folders) if path.exists()]
+    if not there:
         yield Finding("permissions", "ok", "no private context is stored yet")
         return
-    paths = [folder, *folder.rglob("*")]
-    open_to_others = [
-        p for p in paths if not p.is_symlink() and p.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    ]
-    if open_to_others:
+    paths = {path for folder in there for path in (folder, *folder.rglob("*"))}
+    modes = {path: path.lstat().st_mode for path in paths if os.path.lexists(path)}
+    modes = {path: mode for path, mode in modes.items() if not stat.S_ISLNK(mode)}
+    named = " ".join(f"'{folder}'" for folder in there)
+    if shut := sum(not os.access(path, os.R_OK | os.W_OK) for path in modes):
+        yield Finding("permissions", "fail", f"you cannot use {shut} of the files", f"chmod -R u+rwX {named}")
+    if opened := sum(bool(mode & (stat.S_IRWXG | stat.S_IRWXO)) for mode in modes.values()):
         yield Finding(
-            "permissions",
-            "fail",
-            f"{len(open_to_others)} files are open to other users",
-            f"chmod -R go-rwx '{folder}'",
+            "permissions", "fail", f"{opened} files are open to other users", f"chmod -R go-rwx {named}"
         )
-    else:
+    if not shut and not opened:
         yield Finding("permissions", "ok", "only you can read the stored context")
 
 

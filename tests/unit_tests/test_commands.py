@@ -22,6 +22,7 @@ import yaml
 
 import cogenesis_langchain
 from cogenesis_langchain.commands import common, demo, doctor, explain, main, running, write
+from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CloudError, InputError, ModelMissingError
 from cogenesis_langchain.store import ContextStore
@@ -694,6 +695,25 @@ def test_doctor_finds_open_files(cogenesis: Run, healthy: Engine) -> None:
     assert finding["status"] == "fail"
     subprocess.run(finding["fix"], shell=True, check=True)
     assert checks(cogenesis("doctor", "--json"))["permissions"][0]["status"] == "ok"
+
+
+def test_doctor_looks_at_keys_kept_elsewhere(
+    cogenesis: Run, healthy: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of keys that others can read is found wherever it is, and so is what the user cannot use."""
+    healthy.data_dir.chmod(0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    healthy._rooms["keys"] = Keys(elsewhere, backend="file")
+    healthy.keys.cipher("ada")
+    assert checks(cogenesis("doctor", "--json"))["permissions"][0]["status"] == "ok"
+    elsewhere.chmod(0o755)
+    (finding,) = checks(cogenesis("doctor", "--json"))["permissions"]
+    assert (finding["status"], str(elsewhere) in finding["fix"]) == ("fail", True)
+    elsewhere.chmod(0o700)
+    monkeypatch.setattr("os.access", lambda path, mode: not str(path).endswith(".key"))
+    (finding,) = checks(cogenesis("doctor", "--json"))["permissions"]
+    assert (finding["status"], finding["message"]) == ("fail", "you cannot use 1 of the files")
 
 
 def test_doctor_says_where_the_keys_are(cogenesis: Run, healthy: Engine) -> None:
