@@ -132,6 +132,19 @@ PATTERNS: tuple[Pattern, ...] = (
         ("box", "postfach", "apartado", "casilla", "bp ", "psc ", "cmr "),
         lower=True,
     ),
+    pattern(
+        "LOCATION",
+        0.65,
+        r"(?:USS|USNS|USNV|USCGC)(?:\ [A-Z][a-z'’-]{1,20}+){1,3}+,?\s{1,4}FPO,?\ A[AEP]\ [0-9]{5}(?!\w)",
+        ("fpo",),
+    ),
+    pattern(
+        "LOCATION",
+        0.6,
+        r"[Cc]orner\ of\ ((?:[A-Z0-9][\w'’.-]{0,30}+\ ){1,4}(?:and|&)(?:\ [A-Z0-9][\w'’.-]{0,30}+){1,4}+)",
+        ("corner of",),
+        flags=re.UNICODE,
+    ),
     pattern("LOCATION", 0.65, r"[ADF]PO,?\ A[AEP]\ [0-9]{5}(?!\w)", ("apo", "dpo", "fpo")),
     pattern("LOCATION", 0.6, _STATES + r"\.?,?\ [0-9]{5}(?:-[0-9]{4})?(?![\w,.]\w|\w)", where="digits"),
     pattern(
@@ -154,8 +167,8 @@ PATTERNS: tuple[Pattern, ...] = (
 # What stands around a street or a flat: a flat, a town, a country, with a postcode before or behind them.
 _NAME = r"[^\W\d_a-z][\w'’.()-]{0,25}+"
 _BEHIND = re.compile(
-    rf"""(?:,?\s{{1,6}}(?:nan|(?:apt\.|Apt\.|Suite|Flat|Unit|Box)\ [0-9]{{1,4}}+|{_NAME})){{0,7}}+
-         ,?\s{{1,6}}(?!19|20)[0-9]{{4,5}}+(?:-[0-9]{{3,4}})?(?:\ {_NAME}){{0,2}}+(?!\w)
+    rf"""(?:,?[\s>]{{1,6}}(?:nan|(?:apt\.|Apt\.|Suite|Flat|Unit|Box)\ [0-9]{{1,4}}+|{_NAME})){{0,7}}+
+         ,?[\s>]{{1,6}}(?!19|20)[0-9]{{4,5}}+(?:-[0-9]{{3,4}})?(?:\ {_NAME}){{0,2}}+(?!\w)
        |,\s{{0,2}}{_NAME}(?:\ {_NAME}){{0,2}}+""",
     re.VERBOSE,
 )

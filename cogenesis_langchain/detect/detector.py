@@ -160,7 +160,9 @@ class Detector:
     def _read(self, text: str) -> Iterator[PrivateSpan]:
         """What patterns and models find in text that is not disguised."""
         models = self._models()
-        yield from patterns.find(text)
+        for span in patterns.find(text):
+            greeted = _greets_anybody(text, span, models.lexicon)
+            yield replace(span, score=lexicon.SMALL_SCORE) if greeted else span
         if self.tier == "thorough":
             yield from scripts.find(text)
             yield from scripts.sobered(text, self._modelled(text, models))
@@ -239,6 +241,12 @@ def _is_noise(value: str, type: str) -> bool:
     if type in NAMES and " " not in value:
         return value.islower() or is_common_form(value, is_common)
     return type == "PROPER_NOUN" or is_common(value)
+
+
+def _greets_anybody(text: str, span: PrivateSpan, plain: lexicon.Lexicon | None) -> bool:
+    """Whether what follows a greeting or a title is a plain word: "Dear tenants", "Dear diary"."""
+    found = text[span.start : span.end]
+    return plain is not None and span.type == "PERSON" and found.islower() and plain.holds_all(found)
 
 
 def _propagated(text: str, spans: Sequence[PrivateSpan], plain: lexicon.Lexicon | None) -> list[PrivateSpan]:

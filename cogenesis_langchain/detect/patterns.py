@@ -171,9 +171,8 @@ _LIFE: tuple[Pattern, ...] = (
         0.65,
         r"(?:born|d\.?o\.?b\.?|date\ of\ birth|birth\ ?(?:date|day)|geboren|geburtsdatum|née?"
         r"|nacid[oa]|naissance)"
-        r"(?<![a-z]dob)\s?(?:[:=(]|is|was|falls)?\s?(?:on|am|in|le|el|the)?\s?(?:the\s)?("
-        + _DATE
-        + r")(?!\w)",
+        r"(?<![a-z]dob)\s?(?:[:=(]|is|was|falls|[.?]\s(?:it's|it\ is|that's))?"
+        r"\s?(?:on|am|in|le|el|the)?\s?(?:the\s)?(" + _DATE + r")(?!\w)",
         ("born", "dob", "d.o.b", "birth", "gebo", "gebu", "né", "nacid", "naissance"),
         lower=True,
         flags=re.UNICODE,
@@ -190,11 +189,11 @@ _LIFE: tuple[Pattern, ...] = (
     pattern(
         "AGE",
         0.5,
-        r"(?:i'm|i\ am|he's|he\ is|she's|turned|turn|turning|aged|age\ of|age\ is|age:"
-        r"|age)(?<![a-z]age)\ ([0-9]{1,3})"
+        r"(?:when\ (?:i|he|she)\ was|i'm|i\ am|he's|he\ is|she's|turned|turn|turning|aged|age\ of|age\ is"
+        r"|age:|age)(?<![a-z]age)\ ([0-9]{1,3})"
         r"(?!\w|[\ -](?:minutes?|hours?|days?|weeks?|months?|percent|%|cm|kg|km|miles|feet|or\b|and\ up"
         r"|to\b)|[,.%/:-]\d)",
-        ("i'm ", "i am ", "he's ", "he is ", " turn", " aged ", "age: ", " age "),
+        (" was ", "i'm ", "i am ", "he's ", "he is ", " turn", " aged ", "age: ", " age "),
         check=_is_age,
         lower=True,
         where="digits",

@@ -88,3 +88,38 @@ def test_other_types_are_left_as_they_are() -> None:
     """Numbers and addresses of mail have no edges to cut."""
     text = "call (555) 0142."
     assert kept(text, span(text, "(555) 0142.", "PHONE_NUMBER")) == [("(555) 0142.", "PHONE_NUMBER")]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "kind", "score", "stops"),
+    [
+        ("a song for mandolin only", "mandolin", "PERSON", 0.9, False),
+        ("a song for mandolin only", "mandolin", "PERSON", 0.995, True),
+        ("Grant my parents a wish", "Grant", "PERSON", 0.9, False),
+        ("I wrote to Grant today", "Grant", "PERSON", 0.9, True),
+        ("Zorvath called", "Zorvath", "PERSON", 0.9, True),
+    ],
+)
+def test_plain_words_that_look_like_no_name_stop_no_request(
+    text: str, inside: str, kind: str, score: float, stops: bool
+) -> None:
+    """They stay hidden by a mask, unless Rampart is nearly certain."""
+    (found,) = refined(text, [span(text, inside, kind, "rampart", score)], PLAIN, doubted=True)
+    assert (found.score >= 0.5) == stops
+
+
+@pytest.mark.parametrize(
+    ("text", "trades"),
+    [
+        ("Nora Lindqvist\nLeasing consultant\n12 Fen Road", ["Leasing consultant"]),
+        ("> Nora Lindqvist\n> nurse\n", ["nurse"]),
+        ("Nora Lindqvist\nCourt, municipal, and license clerk\n", ["Court, municipal, and license clerk"]),
+        ("Yours, Nora Lindqvist\nEditor\n", []),
+        ("Nora Lindqvist\nwrote to the driver of the bus\n", []),
+        ("Nora Lindqvist\nSee you on Monday\n", []),
+    ],
+)
+def test_a_trade_on_the_line_below_a_name_goes_with_it(text: str, trades: list[str]) -> None:
+    """As in the head of a letter or a signature."""
+    found = kept(text, span(text, "Nora Lindqvist", source="rampart", score=0.99))
+    assert [what for what, kind in found if kind == "TITLE"] == trades
