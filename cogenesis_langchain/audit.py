@@ -131,10 +131,6 @@ class Audit:
         """What observe mode built and kept here, oldest first; there is no body to show."""
         return self._entries("observed", user=user, limit=limit)
 
-    def unresolved(self) -> list[Entry]:
-        """Sends without a recorded end, including any under way right now."""
-        return [entry for entry in self.receipts() if entry.receipt.status == "unresolved"]
-
     def erase(self, user: str) -> int:
         """Erase the bodies of `user` from the disk; receipts stay, the chain holds. Gives their number."""
         if not self._chain.exists:

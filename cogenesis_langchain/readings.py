@@ -60,13 +60,8 @@ def _readings(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def spells(data: bytes | str, value: str) -> bool:
-    """Whether a reading of `data` spells `value`, whatever stands between its letters or looks like them."""
-    return bool(spelled(data, [value]))
-
-
 def spelled(data: bytes | str, values: Iterable[str]) -> list[str]:
-    """Those of `values` that some reading of `data` spells."""
+    """Those of `values` that some reading of `data` spells, by letters and what looks like them alone."""
     texts = {flats(text) for text in readings(data)}
     return [value for value in values if any(_holds(text, flats(value)) for text in texts)]
 

@@ -92,10 +92,6 @@ class Llama:
                 return buffer.raw[:n]
             size = -n
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """The text of tokens; a broken character at the end is dropped."""
-        return b"".join(self.piece(token) for token in tokens).decode("utf-8", "ignore")
-
     def ends(self, token: int) -> bool:
         """Whether the model says that it has finished."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))

@@ -68,13 +68,11 @@ class Turnstile:
             finally:
                 self._waiting -= 1
                 self._condition.notify_all()
-        if not entered:
-            yield False
-            return
         try:
-            yield True
+            yield entered
         finally:
-            self._let_go()
+            if entered:
+                self._let_go()
 
     @contextmanager
     def background(self, cancel: Cancel | None = None) -> Iterator[bool]:
@@ -84,13 +82,11 @@ class Turnstile:
                 self._condition.wait(0.05 if cancel is not None else None)
             entered = not self._held and not self._waiting and not is_set(cancel)
             self._held = self._held or entered
-        if not entered:
-            yield False
-            return
         try:
-            yield True
+            yield entered
         finally:
-            self._let_go()
+            if entered:
+                self._let_go()
 
     def _let_go(self) -> None:
         with self._condition:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cogenesis_langchain.evals.disguises import DISGUISES, disguised
-from cogenesis_langchain.readings import DEPTH, readings, spelled, spells
+from cogenesis_langchain.readings import DEPTH, readings, spelled
 from cogenesis_langchain.testing import canaries, leaked
 
 NAME = "Quillon Vexmoor"
@@ -20,7 +20,7 @@ def test_every_disguise_is_read(name: str) -> None:
     for value in (NAME, "+44 7700 900417", "Larkspinner Row"):
         for seed in "abc":
             content = f"Write to {disguised(value, name, seed)} soon."
-            assert spells(json.dumps({"messages": [{"role": "user", "content": content}]}).encode(), value)
+            assert spelled(json.dumps({"messages": [{"role": "user", "content": content}]}).encode(), [value])
 
 
 def test_ordinary_text_spells_nothing() -> None:
@@ -32,13 +32,13 @@ def test_ordinary_text_spells_nothing() -> None:
 def test_values_cut_over_messages_are_joined() -> None:
     """The contents of two messages are also read as one, without the role that stands between them."""
     said = [{"role": "user", "content": "I am Quillon Vex"}, {"role": "user", "content": "moor, hello"}]
-    assert spells(json.dumps({"messages": said}), NAME)
+    assert spelled(json.dumps({"messages": said}), [NAME])
 
 
 def test_decodings_of_decodings_are_undone_and_bounded() -> None:
     """Percent within base64 within JSON is read; a bomb of nested encodings ends."""
     text = disguised(disguised(NAME, "percent"), "base64")
-    assert spells(json.dumps({"a": json.dumps({"b": text})}), NAME)
+    assert spelled(json.dumps({"a": json.dumps({"b": text})}), [NAME])
     bomb = "%25" * 2000 + "&amp;" * 2000
     assert len(readings(bomb)) <= 400
     assert DEPTH == 4

@@ -45,9 +45,6 @@ class FakeLlama:
     def piece(self, token: int) -> bytes:
         return b"" if token >= SPECIAL else chr(token).encode()
 
-    def text(self, tokens: Sequence[int]) -> str:
-        return "".join(map(chr, tokens))
-
     def ends(self, token: int) -> bool:
         return token == 0
 
