@@ -80,7 +80,7 @@ class KnownValues:
     """An immutable matcher for one user's values, safe to share between threads.
 
     `min_length` is in letters and digits; shorter values are weak. `ignore` names values, in any spelling,
-    that never count. The values of `base`, a matcher by the same rules, count too.
+    that never count. The values of `base`, a matcher by the same rules, count too. All stay readable.
     """
 
     def __init__(
@@ -91,12 +91,14 @@ class KnownValues:
         ignore: Iterable[str] = (),
         base: KnownValues | None = None,
     ) -> None:
-        values, ignore = tuple(values), tuple(ignore)
-        ignored = {squeeze(text) for text in ignore}
-        patterns = self._spelt = dict(base._spelt) if base else {}
-        bare = [v for v in values if v.origin == "declared" and _weight(squeeze(v.value)) < 2]
-        self._bare = [*(base._bare if base else ()), *(v for v in bare if v.value not in ignore)]
-        self._signs = Signs(self._bare)
+        values = tuple(values)
+        self.values: tuple[KnownValue, ...] = (*(base.values if base else ()), *values)
+        self.min_length, self.ignore = min_length, tuple(ignore)
+        ignored = {squeeze(text) for text in self.ignore}
+        self._spelt: dict[str, _Pattern] = dict(base._spelt) if base else {}
+        patterns = self._spelt
+        bare = [v for v in self.values if v.origin == "declared" and _weight(squeeze(v.value)) < 2]
+        self._signs = Signs(value for value in bare if value.value not in self.ignore)
         for value in values:
             for spelling in spellings(value):
                 pattern = _pattern(spelling, min_length)
