@@ -52,13 +52,15 @@ class Keys:
             everything is kept in the clear.
         backend: where new keys go: `keyring`, `file`, or `auto` for a keyring that encrypts, else a file.
             Keys that are there are found wherever they are.
+        seal: False gives ciphers that keep everything in the clear. Keys of earlier days can be destroyed.
 
     Every method raises CryptoError where a key cannot be read or written. Safe for threads and processes.
     """
 
-    def __init__(self, folder: Path | None, *, backend: KeyHome = "auto") -> None:
+    def __init__(self, folder: Path | None, *, backend: KeyHome = "auto", seal: bool = True) -> None:
         self.folder = folder or Path()
-        self._clear = Cipher(None) if folder is None else None
+        self._none = folder is None
+        self._clear = None if folder and seal else Cipher(None)
         self._backend = backend
         self._lock = threading.RLock()
         self._open: dict[str, tuple[tuple[int, int, int], Cipher]] = {}
@@ -97,7 +99,7 @@ class Keys:
         """Destroy the user's key: nothing sealed with it can be opened again. False if there was none."""
         name = pseudonym(user)
         path = self._path(name)
-        if self._clear is not None or not self._holds(path):
+        if self._none or not self._holds(path):
             return False
         with self._alone():
             try:
@@ -115,7 +117,7 @@ class Keys:
         """How many keys lie in the `keyring` and how many in a `file`, for `cogenesis doctor`."""
         counts = {"keyring": 0, "file": 0}
         try:
-            for path in () if self._clear is not None else self.folder.glob("*.key"):
+            for path in () if self._none else self.folder.glob("*.key"):
                 counts["keyring" if path.read_bytes().startswith(_IN_KEYRING) else "file"] += 1
         except OSError as error:
             raise _unusable(self.folder, error) from None

@@ -94,8 +94,8 @@ class Engine:
         from cogenesis_langchain.crypto import Keys
 
         store = self.config.store
-        folder = (store.keys_path or self.data_dir / "keys") if store.encrypt else None
-        return self._room("keys", lambda: Keys(folder, backend=store.keys))
+        folder = store.keys_path or self.data_dir / "keys"
+        return self._room("keys", lambda: Keys(folder, backend=store.keys, seal=store.encrypt))
 
     @property
     def states(self) -> KeptStates:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogenesis_langchain.crypto import Cipher, Keys, pseudonym
+from cogenesis_langchain.crypto import Cipher, Keys, is_sealed, pseudonym
 from cogenesis_langchain.errors import CryptoError, InputError, StoreError
 from cogenesis_langchain.store import entries
 from cogenesis_langchain.store.place import Place
@@ -218,6 +218,12 @@ class ContextStore:
         """The cipher of a user of whom something is stored."""
         cipher = self._keys.find(user)
         if cipher is None:
+            name = self._place.values.users().get(pseudonym(user))
+            if name is not None and not is_sealed(name):
+                raise CryptoError(
+                    "this user's context lies in the clear, and store.encrypt is true: set it to false to "
+                    "export the context, then run `cogenesis context purge`, set it to true and add it again"
+                )
             raise CryptoError(
                 f"the key of this user is gone: put it back into {self._keys.folder}, or run `cogenesis "
                 "context purge` and add the context again"

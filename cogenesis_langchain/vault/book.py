@@ -122,7 +122,9 @@ class Book:
             file = 0
         cipher = self._keys().find(self._user) if file else self._keys().cipher(self._user)
         if cipher is None:
-            raise VaultError(f"the key of what this user's threads keep is gone: {_FIX}")
+            raise VaultError(
+                f"the key of what this user's threads keep is gone, or store.encrypt was false then: {_FIX}"
+            )
         if self._db is None or self._opened != (os.getpid(), file, cipher):
             self._db = None if self._opened[:1] != (os.getpid(),) else self._db
             self.close()

@@ -105,6 +105,15 @@ def test_purge_is_the_end_of_every_copy(make_engine: Callable[..., Engine], tmp_
     assert told(everything(copied)) == []
 
 
+def test_purge_destroys_the_key_of_earlier_days(make_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Also where encryption was switched off since: a copy made before can be opened by nobody."""
+    live(make_engine, tmp_path)
+    assert len(list((tmp_path / "keys").glob("*.key"))) == 1
+    clear = make_engine(store={"path": str(tmp_path), "encrypt": False})
+    clear.purge(NAME)
+    assert not list((tmp_path / "keys").glob("*.key"))
+
+
 @pytest.mark.parametrize("how", ["destroyed", "damaged", "another"])
 def test_without_the_right_key_nothing_is_sent(
     make_engine: Callable[..., Engine], cloud: RecordingCloud, tmp_path: Path, how: str

@@ -359,6 +359,18 @@ def test_broken_settings_of_the_keyring_are_no_keyring(
         Keys(tmp_path / "ring", backend="keyring").cipher("ada")
 
 
+def test_keys_of_earlier_days_can_be_destroyed_without_encryption(tmp_path: Path) -> None:
+    """`store.encrypt: false` makes no key and uses none; a purge still ends what one sealed before."""
+    Keys(tmp_path / "keys").cipher("ada")
+    keys = Keys(tmp_path / "keys", seal=False)
+    assert not keys.cipher("ada").sealing
+    assert not keys.cipher("ben").sealing
+    assert keys.homes() == {"keyring": 0, "file": 1}
+    assert keys.destroy("ada")
+    assert not keys.destroy("ben")
+    assert Keys(tmp_path / "keys").find("ada") is None
+
+
 def test_no_keys_at_all(tmp_path: Path) -> None:
     """Without encryption no file is made, and nothing is there to destroy."""
     keys = Keys(None)

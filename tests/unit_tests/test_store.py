@@ -353,6 +353,19 @@ def test_the_other_setting_of_encryption_is_refused(tmp_path: Path, sealed: bool
     assert not one.has("ada")
 
 
+def test_a_store_in_the_clear_is_not_said_to_have_lost_its_key(tmp_path: Path) -> None:
+    """Nobody can put back a key that never was: the way out is told instead, and it works."""
+    clear = ContextStore(tmp_path, FakeEmbedder(), keys=Keys(None))
+    clear.add("ada", ADA, values_of=fields)
+    sealing = ContextStore(tmp_path, FakeEmbedder())
+    for call in (sealing.list, sealing.values, lambda user: sealing.set_value(user, "Wexcombe")):
+        with pytest.raises(CryptoError, match=r"in the clear.*to export"):
+            call("ada")
+    kept = list(clear.export("ada"))
+    sealing.purge("ada")
+    assert sealing.add("ada", ADA, values_of=fields).added == len(kept) - 1
+
+
 def test_a_store_of_an_earlier_version_is_refused(store: ContextStore, tmp_path: Path) -> None:
     """Values that stand in the clear in an old file are an error that says what to do."""
     store.add("ada", ADA, values_of=fields)
