@@ -63,11 +63,12 @@ def rewrite(source: Mapped, pattern: re.Pattern[str], replace: Callable[[re.Matc
 
 def respell(source: Mapped, table: Mapping[str, str]) -> Mapped:
     """Every character replaced by what `table` has for it: "" drops it. `source` if nothing changes."""
-    changed = {char: new for char in set(source.text) if (new := table[char]) != char}
+    changed = {char: other for char in set(source.text) if (other := table[char]) != char}
     if not changed:
         return source
-    if all(len(new) == 1 for new in changed.values()):  # the usual case: no offset moves
-        return Mapped(source.text.translate(str.maketrans(changed)), source.starts, source.ends)
+    if all(len(other) == 1 for other in changed.values()):  # the usual case: no offset moves
+        text = source.text.translate({ord(char): other for char, other in changed.items()})
+        return Mapped(text, source.starts, source.ends)
     new = [changed.get(char, char) for char in source.text]
     starts: list[int] = []
     ends: list[int] = []
