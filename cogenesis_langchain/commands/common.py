@@ -51,6 +51,9 @@ LabelOption = Annotated[
     typer.Option("--label", help="A label for the policy's rules, e.g. public for text that is no secret."),
 ]
 
+PIPE_WIDTH = 240
+"""Characters of a table that no screen limits."""
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -77,6 +80,13 @@ def load_engine(config: str | None = None, *, require_keys: bool | None = False)
     return Engine(loaded)
 
 
+def print_table(table: Any) -> None:
+    """A table, on a terminal as wide as that; in a pipe or a file nothing is cut or wrapped for a screen."""
+    limited = out.is_terminal or "COLUMNS" in os.environ
+    screen = out if limited else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
+    screen.print(table)
+
+
 def print_json(value: Any) -> None:
     """One JSON document and a newline; never coloured, so that it can be piped."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
@@ -94,6 +104,14 @@ def read_text(text: str) -> str:
         raise InputError(f"{source} is no UTF-8 text (byte {error.start}); convert it first") from None
 
 
+def check_target(path: Path) -> None:
+    """Whether a file could be written there, to know before the work is done. Raises InputError."""
+    if not path.name or path.is_dir():
+        raise InputError(f"{path} is a folder: name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot write there: there is no folder {path.parent}")
+
+
 def write_file(path: Path, text: str) -> None:
     """Writes beside and renames, so that a full disk or Ctrl-C leaves no half file. Owner-only.
 
@@ -101,8 +119,7 @@ def write_file(path: Path, text: str) -> None:
     """
     import tempfile
 
-    if not path.name or path.is_dir():
-        raise InputError(f"{path} is a folder: name a file")
+    check_target(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     except OSError as error:

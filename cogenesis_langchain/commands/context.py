@@ -20,12 +20,15 @@ from cogenesis_langchain.commands.common import (
     load_engine,
     out,
     print_json,
+    print_table,
     write_file,
 )
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.types import CONTEXT_TYPES, ContextType
 
 app = typer.Typer(help="Your private context: add, list, known values, export, purge.", no_args_is_help=True)
+
+DECLARED = "DECLARED"
 
 TypeOption = Annotated[
     str | None,
@@ -97,9 +100,7 @@ def values(
     declare: Annotated[
         list[str] | None, typer.Option("--add", help="This must never leave.", show_default=False)
     ] = None,
-    type: Annotated[
-        str, typer.Option("--type", "-t", help="What --add is, for example PERSON.")
-    ] = "DECLARED",
+    type: Annotated[str, typer.Option("--type", "-t", help="What --add is, for example PERSON.")] = DECLARED,
     remove: Annotated[
         list[str] | None, typer.Option("--remove", help="Forget this value.", show_default=False)
     ] = None,
@@ -110,7 +111,12 @@ def values(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show, declare, ignore or forget the known values: what must never leave this machine."""
+    """Show, declare, ignore or forget the known values: what must never leave this machine.
+
+    For example: `cogenesis context values --user me --add "Nora Vexmoor" --type PERSON --ignore Garden`.
+    """
+    if type != DECLARED and not declare:
+        raise InputError("--type says what --add is: name a value with --add")
     store = load_engine(config).store
     for value in declare or ():
         store.set_value(user, value, type=type)
@@ -209,7 +215,7 @@ def _table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
-    out.print(table)
+    print_table(table)
 
 
 @contextmanager

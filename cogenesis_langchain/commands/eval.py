@@ -10,8 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import ConfigOption, JsonOption, bar, out, print_json, write_file
-from cogenesis_langchain.commands.evasion import evasion
+from cogenesis_langchain.commands.common import (
+    ConfigOption,
+    JsonOption,
+    bar,
+    check_target,
+    print_json,
+    print_table,
+    write_file,
+)
+from cogenesis_langchain.commands.evasion import TIERS, evasion
 from cogenesis_langchain.errors import InputError
 
 app = typer.Typer(
@@ -20,7 +28,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-TIERS = ("fast", "balanced", "thorough")
 DEFAULT = "Presidio"
 _COLUMNS = ("leak", "clean", "masked", "recall", "precision", "f2")
 
@@ -58,6 +65,8 @@ def detection(
         raise InputError(f"--tier {unknown[0]}: choose from {', '.join(TIERS)}")
     if to is not None and len(tiers) != 1:
         raise InputError("--out holds the texts of one tier: name it with --tier")
+    if to is not None:
+        check_target(to)
     from cogenesis_langchain.config import load
     from cogenesis_langchain.detect.detector import Detector
     from cogenesis_langchain.evals.detection import Masked, as_found, as_the_mask_route, measure
@@ -96,7 +105,7 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for row in found:
         table.add_row(row["detector"], *(f"{row[name]:.3f}" for name in _COLUMNS), f"{row['ms_per_1k']:.1f}")
-    out.print(table)
+    print_table(table)
 
 
 app.command("evasion")(evasion)

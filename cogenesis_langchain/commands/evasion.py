@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import ConfigOption, JsonOption, bar, out, print_json
+from cogenesis_langchain.commands.common import ConfigOption, JsonOption, bar, out, print_json, print_table
 from cogenesis_langchain.errors import InputError
 
 ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "local", "block")
+TIERS = ("fast", "balanced", "thorough")
 LEAKED = 1
 """Exit code where a known value reached the wire."""
 
@@ -55,6 +56,8 @@ def evasion(
     chosen = [name.strip() for name in routes.split(",")]
     if unknown := [name for name in chosen if name not in ROUTES]:
         raise InputError(f"--routes: there is no route {unknown[0]}; choose from {', '.join(ROUTES)}")
+    if tier is not None and tier not in TIERS:
+        raise InputError(f"--tier {tier}: choose from {', '.join(TIERS)}")
     settings = load(config)
     detector = Detector(tier or settings.privacy.tier, presidio=settings.presidio or None)  # type: ignore[arg-type]
     detector.warm()
@@ -106,7 +109,7 @@ def _show(found: dict[str, Any]) -> None:
             shown,
             style="red" if left else "",
         )
-    out.print(table)
+    print_table(table)
     out.print("* held back while the normaliser was made", style="dim")
     for route, (left, of) in known["by_route"].items():
         sent = twins["by_route"].get(route)

@@ -17,6 +17,7 @@ from cogenesis_langchain.commands.common import (
     LabelOption,
     LevelOption,
     RouteOption,
+    check_target,
     err,
     load_engine,
     out,
@@ -70,8 +71,7 @@ def explain(
     if jsonl is not None:
         if to is None or text is not None or user is not None or why_blocked:
             raise InputError("--jsonl IN goes with --out OUT and without TEXT, --user and --why-blocked")
-        if not to.name or to.is_dir():
-            raise InputError(f"--out {to} is a folder: name a file")
+        check_target(to)
         _many(load_engine(config), jsonl, to, options)
         return
     if text is None or not user or to is not None:

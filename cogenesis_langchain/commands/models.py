@@ -10,11 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from cogenesis_langchain import models
+from cogenesis_langchain.commands.common import print_table
 from cogenesis_langchain.errors import ModelCorruptError, ModelError, ModelMissingError
 
 app = typer.Typer(help="Model files: what there is, download, check.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", show_default=False)]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", show_default=False, help="As in `cogenesis models list`."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -25,7 +29,6 @@ def list_models(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "kind", "size", "licence", "here", "", caption=f"cache: {models.cache_dir()}")
@@ -40,7 +43,7 @@ def list_models(as_json: Json = False) -> None:
             "yes" if row["present"] else "no",
             ", ".join(filter(None, (default, row["note"]))),
         )
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()

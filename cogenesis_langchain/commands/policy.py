@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cogenesis_langchain.commands.common import err, out, print_json
+from cogenesis_langchain.commands.common import err, out, print_json, print_table
 from cogenesis_langchain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def try_cases(
 
     Every case is a dry run with a context of its own, held in memory; the gate looks at the bytes as it
     would before a send. No cloud is contacted and no key is needed. Exit code 1 where a case fails.
+
+    A file of one case, whose context is what the user has stored:
+
+    `cases: [{name: a card stays, user: me, input: "My card is 4111 1111 1111 1111", context: [{type: note,
+    text: "..."}], expect: {route: local}, forbid: ["4111 1111 1111 1111"]}]`
     """
     from rich.progress import track
 
@@ -135,7 +140,7 @@ def _show_outcomes(outcomes: Sequence[Outcome]) -> None:
         if outcome.failures:
             for reason in outcome.reasons:
                 table.add_row("", "", "", Text(f"- {reason}", style="dim"))
-    out.print(table)
+    print_table(table)
 
 
 def _say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import out
+from cogenesis_langchain.commands.common import print_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def show(title: str, ratios: Sequence[Ratio]) -> None:
         table.add_row(
             ratio.name, f"{ratio.value:.3g} {ratio.unit}", row["limit"], style="" if ratio.ok else "red"
         )
-    out.print(table)
+    print_table(table)
 
 
 def by_turns(works: Sequence[Callable[[], Any]], rounds: int) -> list[float]:

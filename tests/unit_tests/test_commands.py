@@ -304,6 +304,28 @@ def test_usage_errors_exit_2(cogenesis: Run) -> None:
     assert "nowhere" in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evasion", "--tier", "thorogh"), "--tier thorogh: choose from fast"),
+        (("detection", "--tier", "fast", "--out", "."), "is a folder"),
+        (("detection", "--tier", "fast", "--out", "no/such/out.jsonl"), "no folder no/such"),
+    ],
+)
+def test_eval_refuses_before_it_works(
+    cogenesis: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    """What would fail after minutes, or be taken for something else, fails before a detector is loaded."""
+
+    def loaded(*_args: Any, **_options: Any) -> Any:
+        raise AssertionError("a detector was made")
+
+    monkeypatch.setattr("cogenesis_langchain.detect.detector.Detector", loaded)
+    done = cogenesis("eval", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+
+
 def test_a_broken_policy_exits_2(cogenesis: Run, tmp_path: Path) -> None:
     """Every command that takes --config names file, line, key and the nearest name."""
     path = tmp_path / "policy.yaml"

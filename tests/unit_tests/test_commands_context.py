@@ -78,6 +78,20 @@ def test_add_list_values(engine: Any, tmp_path: Path) -> None:
     assert "Wexcombe Hollow" in run("values").stdout
 
 
+def test_a_type_alone_is_refused(engine: Any) -> None:
+    """`--type` without `--add` would look as if it chose what is shown."""
+    refused = run("values", "--type", "PERSON").exception
+    assert isinstance(refused, InputError)
+    assert "--add" in str(refused)
+
+
+def test_a_pipe_gets_whole_values(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no screen limits the width, nothing that must not leave is cut short."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    value = "Thornquist Harbour Lane 12, the yellow house behind the old lighthouse, third floor"
+    assert value in run("values", "--add", value).stdout
+
+
 def test_values_are_edited(engine: Any) -> None:
     """--add, --ignore and --remove change what must not leave; a value that is not there is an error."""
     run("add", "-", data=PROFILE)
