@@ -22,6 +22,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,9 @@ FROM rows r LEFT JOIN bodies b ON b.id = r.id
 WHERE r.kind IN (SELECT value FROM json_each(:kinds))
     AND (:owner IS NULL OR json_extract(r.data, '$.user') = :owner)
 ORDER BY r.seq DESC LIMIT :limit
+"""
+_OUTCOMES = """
+SELECT id, data FROM rows WHERE id IN (SELECT value FROM json_each(?)) AND kind = 'outcome' ORDER BY seq
 """
 
 
@@ -122,6 +126,18 @@ class Audit:
     def receipts(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
         """What left or was about to, oldest first: the last `limit`, of `user` if one is named."""
         return self._entries("intent", user=user, limit=limit)
+
+    def ended(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """The same receipts with how each attempt ended, as far as that is on record; no body is opened."""
+        if not self._chain.exists:
+            return list(receipts)
+        with self._chain.reading() as db:
+            rows = db.execute(_OUTCOMES, [json.dumps([receipt.id for receipt in receipts])]).fetchall()
+        try:
+            outcomes = {row_id: json.loads(data)["status"] for row_id, data in rows}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise self._chain.changed() from None
+        return [replace(receipt, status=outcomes.get(receipt.id, receipt.status)) for receipt in receipts]
 
     def refusals(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
         """What gate and veto stopped, oldest first; there is no body to show."""

@@ -55,6 +55,20 @@ def test_receipt_says_what_left(audit: Audit) -> None:
     assert audit.verify().ok
 
 
+def test_how_attempts_ended_is_told_without_opening_a_body(audit: Audit, tmp_path: Path) -> None:
+    """In the order asked for; what has no outcome yet, or is no attempt, keeps what it says."""
+    first, second, third = (
+        audit.intent(OUT, route="sketch", level="topic", bits=12.9, user="dana") for _ in range(3)
+    )
+    vetoed = audit.veto(route="sketch", level="topic", user="dana", reason="a profile")
+    audit.outcome(first.id, "failed")
+    audit.outcome(third.id, "sent")
+    Keys(tmp_path / "keys").destroy("dana")
+    ended = audit.ended([third, vetoed, second, first])
+    assert [one.id for one in ended] == [third.id, vetoed.id, second.id, first.id]
+    assert [one.status for one in ended] == ["sent", vetoed.status, second.status, "failed"]
+
+
 def test_folders_are_closed_to_others(tmp_path: Path) -> None:
     """Every folder that is made on the way is 0700, whatever the umask; one that was there stays as it is."""
     there = tmp_path / "there"
