@@ -13,18 +13,17 @@ of a key file on drives that do not overwrite in place.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from cogenesis_langchain.errors import CryptoError
-from cogenesis_langchain.files import make_folder, wipe, write_whole
+from cogenesis_langchain.files import cause_of, make_folder, wipe, write_whole
 from cogenesis_langchain.seals import KEY_BYTES, Cipher, is_sealed
 
 __all__ = ["Cipher", "KeyHome", "Keys", "is_sealed", "pseudonym"]
@@ -113,6 +112,17 @@ class Keys:
                 self._open.pop(name, None)
         return True
 
+    def destroyer(self, user: str) -> Callable[[], bool]:
+        """A function that destroys the key that is there now, but none that somebody makes meanwhile."""
+
+        def readable() -> Cipher | None:
+            with suppress(CryptoError):
+                return self.find(user)
+            return None
+
+        before = readable()
+        return lambda: readable() is before and self.destroy(user)
+
     def homes(self) -> dict[str, int]:
         """How many keys lie in the `keyring` and how many in a `file`, for `cogenesis doctor`."""
         counts = {"keyring": 0, "file": 0}
@@ -196,7 +206,7 @@ class Keys:
 
 
 def _unusable(folder: Path, error: OSError) -> CryptoError:
-    cause = os.strerror(error.errno) if error.errno else type(error).__name__
+    cause = cause_of(error)
     return CryptoError(f"cannot use {folder} for keys: {cause}; give this user access, or free disk space")
 
 

@@ -22,6 +22,11 @@ def under_home(find: Callable[[], Path]) -> Path:
         ) from None
 
 
+def cause_of(error: OSError) -> str:
+    """What the system says of an error: never its own words, which may quote a path or a text."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and what is missing above it, all 0700: `mkdir` leaves the parents to the umask.
 

@@ -6,7 +6,6 @@ not go unnoticed. Here they are opaque; `entries` seals and opens them. Users go
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from cogenesis_langchain.errors import StoreBusyError, StoreError
+from cogenesis_langchain.files import cause_of
 from cogenesis_langchain.store.chroma import Chroma, chroma_errors
 from cogenesis_langchain.store.records import StoredValue
 from cogenesis_langchain.types import KnownValue
@@ -237,5 +237,4 @@ def sqlite_errors(what: str) -> Iterator[None]:
     except sqlite3.DatabaseError:
         raise StoreError(f"{what}: the file is damaged; put back a copy or start anew") from None
     except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise StoreError(f"{what}: {cause}; give this user access to the store's folder") from None
+        raise StoreError(f"{what}: {cause_of(error)}; give this user access to the store's folder") from None

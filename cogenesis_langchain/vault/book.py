@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cogenesis_langchain.crypto import Cipher, Keys, pseudonym
 from cogenesis_langchain.errors import CryptoError, VaultError
-from cogenesis_langchain.files import make_folder, wipe
+from cogenesis_langchain.files import cause_of, make_folder, wipe
 
 PURPOSE = "vault"
 TEXT, PLACEHOLDER, FLOOR, SPENT = "text", "placeholder", "floor", "spent"
@@ -196,5 +196,4 @@ def vault_errors() -> Iterator[None]:
     except sqlite3.DatabaseError:
         raise VaultError(f"the file of this user's threads is damaged: put back a copy, or {_FIX}") from None
     except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise VaultError(f"the vault cannot be used: {cause}; check the store's folder") from None
+        raise VaultError(f"the vault cannot be used: {cause_of(error)}; check the store's folder") from None

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from cogenesis_langchain.crypto import Cipher, Keys, pseudonym
 from cogenesis_langchain.errors import CryptoError, StoreError
-from cogenesis_langchain.files import make_folder, write_whole
+from cogenesis_langchain.files import cause_of, make_folder, write_whole
 from cogenesis_langchain.writer.parts import common_prefix
 
 PURPOSE = "state"
@@ -114,7 +114,7 @@ class KeptStates:
             with suppress(FileNotFoundError):
                 home.rmdir()
         except OSError as error:
-            cause = os.strerror(error.errno) if error.errno else type(error).__name__
+            cause = cause_of(error)
             raise StoreError(f"{home} cannot be deleted: {cause}; give this user access, repeat") from None
         return bool(found)
 
