@@ -249,7 +249,7 @@ class Engine:
             rest.callback(lambda: told.update(bodies=self.audit.erase(user)))
             rest.callback(lambda: told.update(threads=self.vault.purge(user)))
             rest.callback(lambda: told.update(states=self._forget_reading(user)))
-            rest.callback(self.keys.destroy, user)
+            rest.callback(self.keys.destroyer(user))
             rest.callback(self._matchers.pop, user, None)
             if purge := getattr(self.store, "purge", None):
                 told |= asdict(purge(user))

@@ -105,6 +105,22 @@ def test_purge_is_the_end_of_every_copy(make_engine: Callable[..., Engine], tmp_
     assert told(everything(copied)) == []
 
 
+def test_a_purge_spares_the_key_of_a_new_start(make_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Another process may add context while the rest of a purge goes on: that must stay readable."""
+    engine = live(make_engine, tmp_path)
+    other = ContextStore(tmp_path, FakeEmbedder())
+    purge = engine.store.purge  # type: ignore[attr-defined]
+
+    def purge_and_begin(user: str) -> object:
+        report = purge(user)
+        other.set_value(user, "Operation Larkspur")
+        return report
+
+    engine.store.purge = purge_and_begin  # type: ignore[attr-defined]
+    assert engine.purge(NAME)["key"]
+    assert [value.value for value in other.values(NAME)] == ["Operation Larkspur"]
+
+
 def test_purge_destroys_the_key_of_earlier_days(make_engine: Callable[..., Engine], tmp_path: Path) -> None:
     """Also where encryption was switched off since: a copy made before can be opened by nobody."""
     live(make_engine, tmp_path)
