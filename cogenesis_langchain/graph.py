@@ -264,7 +264,11 @@ class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, 
         try:
             if isinstance(given, Command):
                 return replace(run, input=self._interned_command(given, scope))
-            return run if given is None else replace(run, input={"messages": self._intern(given, scope)})
+            if given is None:
+                return run
+            messages = self._intern(given, scope)
+            run_context.given.update(str(message.content) for message in messages)
+            return replace(run, input={"messages": messages})
         except BaseException:
             self._end(run)
             raise

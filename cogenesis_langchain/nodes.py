@@ -37,6 +37,7 @@ from cogenesis_langchain.state import (
     RUN_FIELDS,
     RouterState,
     check_owner,
+    names,
 )
 from cogenesis_langchain.types import (
     ContextType,
@@ -174,9 +175,12 @@ class Nodes:
                 "this user has no stored context, so nothing is sent; add some: cogenesis context add --user"
             )
         step = decision.step
+        placed: Update = {}
         if not runtime.context.dry_run:
             self.engine.vault.raise_floor(request.scope, step)
-        return {
+        if step.route is Route.CLOUD or not runtime.context.dry_run:
+            placed = {"placed": names(request.state)}
+        return placed | {
             "route": step.route.value,
             "level": step.level.value if step.level else None,
             "rule": decision.rule,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -27,7 +28,7 @@ from cogenesis_langchain.errors import (
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
 from cogenesis_langchain.known.matcher import KnownValues
-from cogenesis_langchain.state import RouterContext, RouterState, RunContext
+from cogenesis_langchain.state import RouterContext, RouterState, RunContext, strays
 from cogenesis_langchain.types import Decision, KnownValue, Level, Outbound, Receipt, Route, Signals, Step
 from cogenesis_langchain.writer.local import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
@@ -44,6 +45,7 @@ Run = Runtime[RunContext]
 EVERYTHING = frozenset(Route)
 NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
 """What breaks before or instead of a send: the request stays local."""
+_STRAYS = "the thread holds messages that no decision was about, so its text does not go out as it is: local"
 
 
 class Request:
@@ -267,6 +269,9 @@ def decide_now(request: Request) -> tuple[Decision, str]:
         caller=_caller(context),
         capable=() if missing else EVERYTHING,
     )
+    if decision.step.route is Route.CLOUD and strays(request.state, context):
+        reasons = (*decision.reasons, _STRAYS)
+        decision = replace(decision, step=Step(Route.LOCAL), reasons=reasons, on_failure=())
     return decision, missing
 
 

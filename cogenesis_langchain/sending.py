@@ -33,7 +33,7 @@ from cogenesis_langchain.request import (
     why,
 )
 from cogenesis_langchain.sketch import parse_sketch
-from cogenesis_langchain.state import RouterState
+from cogenesis_langchain.state import RouterState, names
 from cogenesis_langchain.streaming import emit
 from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch
 
@@ -163,7 +163,10 @@ class Sending:
         """The run's total time; the router has been the only one to see the text."""
         timings = dict(state["timings"])
         timings["total_ms"] = (time.perf_counter() - runtime.context.started) * 1000
-        return {"timings": {name: round(value, 2) for name, value in timings.items()}}
+        update: Update = {"timings": {name: round(value, 2) for name, value in timings.items()}}
+        if not runtime.context.dry_run:
+            update["placed"] = names(state)
+        return update
 
 
 class Warming:

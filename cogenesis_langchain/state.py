@@ -7,6 +7,7 @@ offsets, names of rules and times.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class RunContext(RouterContext):
     """What the router makes of a caller's context for one run; callers never make one.
 
     `thread` is the vault's scope, `started` a `time.perf_counter()` moment, `cancel` the stop sign, `sends`
-    the count of its requests, `seen` what models found in its texts (see `Detector.once`).
+    the count of its requests, `seen` what models found in its texts (see `Detector.once`), `given` the
+    handles of the messages it came with.
     """
 
     thread: str = ""
@@ -64,6 +66,7 @@ class RunContext(RouterContext):
     cancel: threading.Event = field(default_factory=threading.Event)
     sends: Tally = field(default_factory=Tally)
     seen: dict[str, tuple[PrivateSpan, ...]] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
 
 
 _FROM_CALLERS = ("user_id", "route", "level", "label", "tags", "dry_run")
@@ -107,10 +110,14 @@ def _stricter_label(of_run: str | None, of_router: str | None) -> str | None:
 
 
 class RouterState(TypedDict, total=False):
-    """The graph's state. `messages` and `text` hold vault handles until the router restores them."""
+    """The graph's state. `messages` and `text` hold vault handles until the router restores them.
+
+    `placed` names the messages that a decision of this thread was about.
+    """
 
     messages: Annotated[list[AnyMessage], add_messages]
     owner: str
+    placed: list[str]
     route: str
     level: str | None
     reasons: list[str]
@@ -159,6 +166,25 @@ def check_owner(state: Mapping[str, Any], owner: str) -> None:
         raise InputError(
             "this thread belongs to another user, or what it held was purged: use a thread_id of your own"
         )
+
+
+def names(state: RouterState) -> list[str]:
+    """A name for each message and what it says: a message that is changed has another one."""
+    return [_name(str(message.content)) for message in state["messages"]]
+
+
+def strays(state: RouterState, run: RunContext) -> bool:
+    """Whether the thread holds what neither this run brought nor an earlier decision was about.
+
+    An earlier run may have been a dry one, or was stopped before it decided: its text is in the thread, and
+    nobody has said what may become of it.
+    """
+    placed = {*state.get("placed", ()), *map(_name, run.given)}
+    return not placed.issuperset(names(state))
+
+
+def _name(handle: str) -> str:
+    return hashlib.sha256(handle.encode()).hexdigest()[:16]
 
 
 RUN_FIELDS: dict[str, Any] = {

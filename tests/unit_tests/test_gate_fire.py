@@ -15,6 +15,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langgraph.checkpoint.memory import InMemorySaver
 from typer.testing import CliRunner
 
 from cogenesis_langchain.audit import Audit
@@ -695,3 +696,49 @@ def test_nothing_of_the_lists_is_printed() -> None:
     """Neither a config nor an allow-list says in its repr what it allows."""
     gate = GateConfig(allow=(PERSON,))
     assert leaked(repr(gate) + repr(AllowList(gate.allow))) == []
+
+
+# --- a thread that was not decided about ------------------------------------------------------------------
+
+
+def _dry(router: Any, thread: Any) -> None:
+    router.invoke("the diary of my mother", thread, context=RouterContext(user_id=USER, dry_run=True))
+
+
+def _interrupted(router: Any, thread: Any) -> None:
+    router.engine.detector.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        router.invoke("the diary of my mother", thread, context=RouterContext(user_id=USER))
+    router.engine.detector.error = None
+
+
+@pytest.mark.parametrize("before", [_dry, _interrupted])
+@pytest.mark.parametrize("first", ["", "public"])
+def test_a_label_frees_no_text_of_an_earlier_run(
+    make_engine: EngineMaker, cloud: RecordingCloud, before: Callable[..., None], first: str
+) -> None:
+    """What came in with a run that decided nothing was never labelled: a later label is not about it."""
+    engine = make_engine({"detector": FakeDetector(patterns={})}, routing=routed("cloud"))
+    router = create_privacy_router(engine=engine, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    public = RouterContext(user_id=USER, label="public")
+    if first:
+        assert router.invoke("a poem about rain", thread, context=public)["route"] == "cloud"
+    before(router, thread)
+    found = router.invoke("a poem about snow", thread, context=public)
+    assert found["route"] == "local"
+    assert "no decision was about" in found["reasons"][-1]
+    assert not any(b"diary" in body for body in cloud.bodies)
+
+
+def test_a_public_thread_stays_public(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """Answers, asking dryly first, and the next turns are no strays."""
+    engine = make_engine({"detector": FakeDetector(patterns={})}, routing=routed("cloud"))
+    router = create_privacy_router(engine=engine, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    for number, said in enumerate(("a poem about rain", "shorter", "and longer"), 1):
+        dry = RouterContext(user_id=USER, label="public", dry_run=True)
+        assert router.invoke(said, thread, context=dry)["route"] == "cloud"
+        found = router.invoke(said, thread, context=RouterContext(user_id=USER, label="public"))
+        assert found["route"] == "cloud", found["reasons"]
+        assert len(cloud.bodies) == number
