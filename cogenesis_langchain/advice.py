@@ -25,6 +25,7 @@ _WORDS = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
+    "too_short": "must not be empty",
 }
 
 _ENTITIES = frozenset(
@@ -51,7 +52,11 @@ def not_set(variable: str) -> str:
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Pydantic's errors as faults that name the nearest valid key or value and never show an input."""
-    return [_fault(detail, model) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    within = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+    # A list whose every entry is faulty counts as empty for Pydantic: the entries' faults say it better.
+    real = [one for one in details if one["type"] != "too_short" or one["loc"] not in within]
+    return [_fault(detail, model) for detail in real]
 
 
 def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:

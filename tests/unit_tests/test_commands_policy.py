@@ -170,6 +170,15 @@ def test_faults_of_a_case_file_have_line_and_key(tmp_path: Path, cases: str, lin
     assert isinstance(result.exception, ConfigError)
     assert f"cases.yaml:{line}: key 'cases[0]" in str(result.exception)
     assert said in str(result.exception)
+    assert "empty" not in str(result.exception)
+
+
+def test_a_file_without_cases_is_no_passed_test(tmp_path: Path) -> None:
+    """Nothing tried is nothing shown, and the fault says so in words."""
+    path = tmp_path / "cases.yaml"
+    path.write_text("cases: []\n")
+    result = runner.invoke(app, ["test", "preset:default", str(path)])
+    assert "key 'cases': must not be empty" in str(result.exception)
 
 
 def test_a_task_that_no_list_holds_is_no_passed_test(tmp_path: Path) -> None:
