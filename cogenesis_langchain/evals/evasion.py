@@ -113,6 +113,24 @@ class Remembering:
         return self._seen[key]
 
 
+class RememberingVectors:
+    """An embedder that does the same."""
+
+    def __init__(self, embedder: Any) -> None:
+        self._embedder = embedder
+        self._seen: dict[tuple[str, ...], Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedder, name)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """As the embedder's own."""
+        key = tuple(texts)
+        if key not in self._seen:
+            self._seen[key] = self._embedder.embed(texts)
+        return self._seen[key]
+
+
 class Range:
     """The shooting range: one router, one recording cloud, and a user who knows the known values."""
 
@@ -120,7 +138,8 @@ class Range:
         self, folder: Path, detector: Any, embedder: Any, values: Iterable[Value], **policy: Any
     ) -> None:
         self._cloud = RecordingCloud(default=_SKETCH)
-        self._folder, self._detector, self._embedder = folder, Remembering(detector), embedder
+        self._folder, self._detector = folder, Remembering(detector)
+        self._embedder = RememberingVectors(embedder)
         self._values = [value for value in values if value.known]
         self._policy = policy
         self._twins: dict[Case, bool] = {}
