@@ -31,7 +31,17 @@ from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
 from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.masking import cloud_messages, prepare_masked
-from cogenesis_langchain.request import NOT_SENT, Request, Run, Update, clock, decide_now, turns, why
+from cogenesis_langchain.request import (
+    NOT_SENT,
+    Request,
+    Run,
+    Update,
+    approval,
+    clock,
+    decide_now,
+    turns,
+    why,
+)
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import (
     RUN_FIELDS,
@@ -271,6 +281,7 @@ class Nodes:
             approved, approves = answer.get("approve"), answer.get("sha256", approves)
         if approved is not True or approves != shown["sha256"]:
             return request.stay("the person did not approve these bytes: local")
+        self.engine.vault.spend(request.scope, approval(shown["id"]))
         return {"ask": True}  # other bytes, after a failure, are asked for anew
 
 

@@ -248,6 +248,11 @@ def turns(messages: Sequence[BaseMessage]) -> int:
 # --- deciding, also again before a send -----------------------------------------------------------
 
 
+def approval(outbound_id: str) -> str:
+    """Under which name the vault notes that a person approved the prepared bytes."""
+    return f"approved:{outbound_id}"
+
+
 def decide_now(request: Request) -> tuple[Decision, str]:
     """The decision by what is known now, and why nothing could be sent at all (empty where it could)."""
     found, context = dict(request.state["signals"]), request.context

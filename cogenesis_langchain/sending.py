@@ -27,6 +27,7 @@ from cogenesis_langchain.request import (
     Request,
     Run,
     Update,
+    approval,
     clock,
     decide_now,
     stopped,
@@ -84,6 +85,8 @@ class Sending:
             return f"meanwhile only {now.step} is allowed: local"
         if not self.engine.vault.spend(request.scope, outbound_id):
             return "these bytes were sent once already, and are not sent twice: local"
+        if now.ask and self.engine.vault.spend(request.scope, approval(outbound_id)):
+            return "the policy asks first, and nobody approved these bytes: local"
         return ""
 
     def _receipts(self, told: list[Receipt]) -> list[dict[str, Any]]:

@@ -89,6 +89,18 @@ def test_a_resume_may_tighten(
     assert cloud.requests == []
 
 
+def test_nobody_goes_round_the_question(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """A jump to the send is no approval, the first time and the second."""
+    router = two_users(make_engine, routing=routed("sketch", ask=True))
+    one = RouterContext(user_id="a")
+    router.invoke(INSTRUCTION, THREAD, context=one)
+    waiting = router.get_state(THREAD).config
+    for command in (Command(goto="send"), Command(goto="send", update={"ask": False})):
+        found = router.invoke(command, waiting, context=one)
+        assert found["route"] == "local"
+    assert cloud.requests == []
+
+
 def test_the_floor_holds_at_the_send(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """A thread that went local meanwhile does not send what was prepared before."""
     router = two_users(make_engine, routing=routed("sketch", ask=True))
