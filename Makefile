@@ -54,6 +54,7 @@ type: $(READY)  ## mypy
 
 bench: models  ## the speed goals, as ratios within one run
 	$(BIN)/cogenesis bench write
+	$(BIN)/cogenesis bench detect
 
 lock: $(UV)  ## renew requirements.lock: names, versions and hashes, no addresses
 	$(UV) pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
