@@ -103,6 +103,8 @@ def _is_mistake(text: str, span: PrivateSpan, plain: Lexicon | None, agreed: boo
         return True
     if inside.isupper() and is_modern(inside):  # also Rampart takes IBAN for a person
         return True
+    if inside.islower() and is_modern(inside):  # a subject, a sport
+        return True
     if plain is None or (span.source == RAMPART and span.score >= _SURE_SCORE):
         return False
     if span.type == "ORGANIZATION" and is_modern(inside):
