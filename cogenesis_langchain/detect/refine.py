@@ -101,9 +101,7 @@ def _is_mistake(text: str, span: PrivateSpan, plain: Lexicon | None, agreed: boo
     common = is_common(inside)
     if common and (inside.islower() or span.type == "ORGANIZATION" or text[span.end : span.end + 1] == ":"):
         return True
-    if inside.isupper() and is_modern(inside):  # also Rampart takes IBAN for a person
-        return True
-    if inside.islower() and is_modern(inside):  # a subject, a sport
+    if (inside.isupper() or inside.islower()) and is_modern(inside):  # also Rampart errs: IBAN, triathlon
         return True
     if plain is None or (span.source == RAMPART and span.score >= _SURE_SCORE):
         return False
