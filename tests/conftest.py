@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.store import MemoryStore
@@ -58,6 +59,18 @@ def cloud() -> Iterator[RecordingCloud]:
     """A real HTTP server on loopback that keeps every byte."""
     with RecordingCloud() as server:
         yield server
+
+
+@pytest.fixture
+def server(cloud: RecordingCloud) -> RecordingCloud:
+    """The same, where `cloud` is the client above the gate."""
+    return cloud
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    """An empty log."""
+    return Audit(tmp_path / "audit")
 
 
 @pytest.fixture

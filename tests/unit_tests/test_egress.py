@@ -42,19 +42,6 @@ CANARY = {known.type: known.value for known in canaries()}
 
 
 @pytest.fixture
-def server() -> Iterator[RecordingCloud]:
-    """A well-behaved cloud."""
-    with RecordingCloud() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    """An empty log."""
-    return Audit(tmp_path / "audit")
-
-
-@pytest.fixture
 def make(audit: Audit) -> Callable[..., Cloud]:
     """Clouds at a base_url; `gate` as in the policy file, further settings as keywords."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,19 +48,6 @@ from tests.conftest import USER, routed
 PERSON = "Quillon Vexmoor"
 BLIND = FakeDetector(patterns={})
 EngineMaker = Callable[..., Engine]
-
-
-@pytest.fixture
-def server() -> Iterator[RecordingCloud]:
-    """A well-behaved cloud."""
-    with RecordingCloud() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    """An empty log."""
-    return Audit(tmp_path / "audit")
 
 
 @pytest.fixture
