@@ -64,13 +64,13 @@ def test_it_takes_linear_time() -> None:
     """Ten times the words, of hostile shapes too, take no more than about ten times as long."""
 
     def seconds(text: str) -> float:
-        begun = time.process_time()
+        begun = time.thread_time()
         list(PLAIN.rare(text))
-        return time.process_time() - begun
+        return time.thread_time() - begun
 
     for unit in ("Vexmoor ", "a-", "the Vexmoor’s ", "x" * 70 + " "):
         short = min(seconds(unit * 1000) for _ in range(3))
-        assert seconds(unit * 10_000) < 40 * short + 0.05
+        assert min(seconds(unit * 10_000) for _ in range(3)) < 40 * short + 0.05
 
 
 def test_a_broken_pipeline_names_the_command(tmp_path: Path) -> None:

@@ -346,11 +346,12 @@ def test_hostile_text_is_read_in_linear_time() -> None:
     def seconds(piece: str, times: int) -> float:
         table, text = Table(), piece * times
         table.placeholder("Nora", "PERSON")
-        begun = time.perf_counter()
+        begun = time.thread_time()
         restorer = StreamRestorer(table)
         restorer.feed(text)
         hide(text, [], table)
-        return time.perf_counter() - begun
+        return time.thread_time() - begun
 
     for piece in ("[", "[[", "[[P", "[[P1", "[[P123456789 ", "\\[", "[[**", "[\u200b"):
-        assert seconds(piece, 20_000) < 40 * seconds(piece, 2_000) + 0.05, piece
+        short = min(seconds(piece, 2_000) for _ in range(3))
+        assert min(seconds(piece, 20_000) for _ in range(3)) < 40 * short + 0.05, piece
