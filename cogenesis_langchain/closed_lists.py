@@ -1,6 +1,8 @@
 """The closed lists of kinds and topics: what of a request may go out in words, and how much that tells.
 
-Names and phrases may leave; descriptions and cue words stay on the machine and only help to choose.
+The fine lists (`vocabulary/kinds.yaml`, `topics.yaml`) are what a request is compared with. What goes out
+is the group that holds the fine entry, in one of the shipped sizes (`vocabulary/sizes/NAME.yaml`): fewer
+groups tell less. Phrases may leave; descriptions and cue words stay and only help to choose.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FALLBACK_KIND = "text"
+SIZES = ("tiny", "small", "medium", "large", "full")
+"""Names of the shipped groupings, coarsest first; in `full` every fine entry is a group of its own."""
+DEFAULT_SIZE = "medium"
 
 _NAME = re.compile(r"[^\W_](?:[^\W_]|[ '&-](?=[^\W_])){0,59}")
 _WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -76,33 +81,62 @@ def spaced(text: str) -> str:
     return f" {' '.join(_WORDS.findall(text.replace('’', chr(39)).casefold()))} "
 
 
-class Vocabulary:
-    """Kinds and topics, shipped and added. Immutable but for the vectors, which are computed once."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Fine entries that go out under one phrase: the less they say apart, the less a request tells."""
 
-    def __init__(self, kinds: Mapping[str, Entry], topics: Mapping[str, Entry]) -> None:
-        self.kinds = dict(kinds)
-        self.topics = dict(topics)
+    entry: Entry
+    holds: tuple[Entry, ...]
+
+
+Groups = Mapping[str, Group]
+
+
+class Vocabulary:
+    """What may go out (`kinds` and `topics`: groups by name) and the fine entries these hold.
+
+    Immutable but for the vectors, which are computed once. `kind_of` and `topic_of` map each fine name to
+    its group.
+    """
+
+    def __init__(self, kinds: Groups, topics: Groups, size: str) -> None:
+        self.size = size
+        self.kinds = {name: group.entry for name, group in kinds.items()}
+        self.topics = {name: group.entry for name, group in topics.items()}
+        self.fine_kinds = {fine.name: fine for group in kinds.values() for fine in group.holds}
+        self.fine_topics = {fine.name: fine for group in topics.values() for fine in group.holds}
+        self.kind_of = {fine.name: name for name, group in kinds.items() for fine in group.holds}
+        self.topic_of = {fine.name: name for name, group in topics.items() for fine in group.holds}
         self._lock = threading.Lock()
         self._vectors: tuple[Embeds, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @classmethod
     def load(
-        cls, extra_kinds: Mapping[str, str] | None = None, extra_topics: Mapping[str, str] | None = None
+        cls,
+        extra_kinds: Mapping[str, str] | None = None,
+        extra_topics: Mapping[str, str] | None = None,
+        *,
+        size: str = DEFAULT_SIZE,
     ) -> Vocabulary:
-        """The shipped lists plus additions (name -> description). The names go out, so they must be words.
+        """The shipped lists in `size` plus additions (name -> description), each a group of its own.
 
-        Raises ConfigError for a name that holds more than words, or that the shipped list has already.
+        Raises ConfigError for a size that is not shipped, and for an added name that holds more than words
+        (it goes out) or that the lists have already.
         """
-        kinds, topics = (dict(entries) for entries in _shipped())
-        for added, entries, key in ((extra_kinds, kinds, "kinds"), (extra_topics, topics, "topics")):
+        if size not in SIZES:
+            raise ConfigError(f"key 'vocabulary.size': there is no such size; use one of {', '.join(SIZES)}")
+        kinds, topics = (dict(groups) for groups in _shipped(size))
+        for added, groups, key in ((extra_kinds, kinds, "kinds"), (extra_topics, topics, "topics")):
+            taken = groups.keys() | _read(key).keys()
             for name, means in (added or {}).items():
-                _check_name(name, entries, key)
+                _check_name(name, taken, key)
                 phrase = _with_article(name) if key == "kinds" else name.replace("-", " ")
-                entries[name] = Entry(name, phrase, means)
-        return cls(kinds, topics)
+                entry = Entry(name, phrase, means)
+                groups[name] = Group(entry, (entry,))
+        return cls(kinds, topics, size)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self.kinds)} kinds, {len(self.topics)} topics)"
+        return f"Vocabulary({self.size}: {len(self.kinds)} kinds, {len(self.topics)} topics)"
 
     def bits(self, level: Level) -> float | None:
         """Upper bound of what one request tells the cloud; None where there is no bound (`free`).
@@ -115,41 +149,60 @@ class Vocabulary:
         return math.log2(n_kinds + 1) if level is Level.KIND else None
 
     def vectors(self, embedder: Embeds) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors of all kinds (K, d) and all topics (T, d); computed at the first call for an embedder."""
+        """Vectors of the fine kinds (K, d) and topics (T, d); computed at the first call for an embedder."""
         with self._lock:
             if self._vectors is None or self._vectors[0] is not embedder:
-                entries = [*self.kinds.values(), *self.topics.values()]
+                entries = [*self.fine_kinds.values(), *self.fine_topics.values()]
                 rows = embedder.embed([entry.description for entry in entries])
-                self._vectors = (embedder, rows[: len(self.kinds)], rows[len(self.kinds) :])
+                self._vectors = (embedder, rows[: len(self.fine_kinds)], rows[len(self.fine_kinds) :])
             return self._vectors[1:]
 
 
 @cache
-def shipped() -> Vocabulary:
+def shipped(size: str = DEFAULT_SIZE) -> Vocabulary:
     """The lists as shipped, without additions."""
-    return Vocabulary.load()
+    return Vocabulary.load(size=size)
 
 
 @cache
-def _shipped() -> tuple[dict[str, Entry], dict[str, Entry]]:
-    return _read("kinds"), _read("topics")
+def _shipped(size: str) -> tuple[dict[str, Group], dict[str, Group]]:
+    if size == "full":
+        kinds, topics = (
+            {name: Group(entry, (entry,)) for name, entry in _read(key).items()}
+            for key in ("kinds", "topics")
+        )
+        return kinds, topics
+    data = _parsed(f"sizes/{size}.yaml")
+    return _groups(data["kinds"], _read("kinds")), _groups(data["topics"], _read("topics"))
 
 
+def _groups(data: Mapping[str, Any], fine: Mapping[str, Entry]) -> dict[str, Group]:
+    return {
+        name: Group(Entry(name, one["phrase"], ""), tuple(fine[held] for held in one["holds"]))
+        for name, one in data.items()
+    }
+
+
+@cache
 def _read(name: str) -> dict[str, Entry]:
-    path = files("cogenesis_langchain").joinpath("vocabulary", f"{name}.yaml")
-    data: Any = yaml_lines.parse(path.read_text(encoding="utf-8"), path.name).data
+    data = _parsed(f"{name}.yaml")
     return {key: Entry(key, one["phrase"], one["means"], tuple(one["cues"])) for key, one in data.items()}
 
 
-def _check_name(name: str, entries: Mapping[str, Entry], key: str) -> None:
+def _parsed(name: str) -> Any:
+    text = files("cogenesis_langchain").joinpath("vocabulary", name).read_text(encoding="utf-8")
+    return yaml_lines.parse(text, name).data
+
+
+def _check_name(name: str, taken: Set[str], key: str) -> None:
     where = f"key 'vocabulary.{key}.{name}'"
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{where}: a name goes out to the cloud and must be plain words of at most 60 characters; "
             "put everything else into its description"
         )
-    if name in entries:
-        raise ConfigError(f"{where}: the shipped list has this name already; choose another one")
+    if name in taken:
+        raise ConfigError(f"{where}: the shipped lists have this name already; choose another one")
 
 
 def _with_article(name: str) -> str:

@@ -248,17 +248,21 @@ def _anchored(config: Config, base: Path | None) -> Config:
 
 
 def _closed(added: VocabularyConfig) -> rules.Closed:
-    """The names that rules may use for kind and topic: the shipped ones and the user's additions."""
+    """The names rules may use for kind and topic: those of the size in use and the user's additions."""
 
     def names(signal: str) -> frozenset[str] | None:
         if signal not in ("kind", "topic"):
             return None
-        return _shipped_names(f"{signal}s") | set(added.kinds if signal == "kind" else added.topics)
+        return _shipped_names(added.size, f"{signal}s") | set(
+            added.kinds if signal == "kind" else added.topics
+        )
 
     return names
 
 
 @cache
-def _shipped_names(name: str) -> frozenset[str]:
-    text = (files(_PACKAGE) / "vocabulary" / f"{name}.yaml").read_text(encoding="utf-8")
-    return frozenset(map(str, yaml_lines.parse(text, f"{name}.yaml").data))
+def _shipped_names(size: str, key: str) -> frozenset[str]:
+    name = f"{key}.yaml" if size == "full" else f"sizes/{size}.yaml"
+    text = (files(_PACKAGE) / "vocabulary" / name).read_text(encoding="utf-8")
+    data = yaml_lines.parse(text, name).data
+    return frozenset(map(str, data if size == "full" else data[key]))

@@ -148,11 +148,11 @@ class Engine:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The closed lists of kinds and topics, with the user's additions."""
+        """The closed lists of kinds and topics in the policy's size, with the user's additions."""
         from cogenesis_langchain.generalize import Vocabulary
 
-        extra = self.config.vocabulary
-        return self._room("vocabulary", lambda: Vocabulary.load(extra.kinds, extra.topics))
+        own = self.config.vocabulary
+        return self._room("vocabulary", lambda: Vocabulary.load(own.kinds, own.topics, size=own.size))
 
     def generic_task(self, instruction: str) -> GenericTask:
         """Kind and topic from the closed lists, as `generalize` says or a room `generalizer` in its place."""

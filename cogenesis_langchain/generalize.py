@@ -63,17 +63,18 @@ class Knows(Protocol):
 
 
 def generalize(instruction: str, vocabulary: Vocabulary, embedder: Embeds, writer: Chooses) -> GenericTask:
-    """Kind and topic of the text asked for; the same instruction always gives the same task.
+    """Kind and topic (names of groups) of the text asked for; the same instruction always gives the same.
 
-    Embeddings and cue words make a short list; what they leave open, the local model decides in one call
-    that can say nothing but a pair from that list. Raises what `embedder` and `writer` raise, and
-    WriterError should the writer say anything else.
+    Embeddings and cue words make a short list of fine entries; where these lie in several groups, the local
+    model decides in one call that can say nothing but a pair from that list. Raises what `embedder` and
+    `writer` raise, and WriterError should the writer say anything else.
     """
     text = _clip(instruction, READ_HEAD, READ_TAIL)
     if not any(c.isalnum() for c in text):
         return GenericTask(FALLBACK_KIND, None)
     kinds, topics = shortlist(text, vocabulary, embedder)
-    pairs = _pairs(kinds, topics)
+    kinds, topics = _one_each(kinds, vocabulary.kind_of), _one_each(topics, vocabulary.topic_of)
+    pairs = _pairs(kinds, topics, vocabulary)
     if len(pairs) == 1:
         return next(iter(pairs.values()))
     asked = _ask(_clip(text, ASK_HEAD, ASK_TAIL), kinds, topics)
@@ -93,13 +94,13 @@ def warm(vocabulary: Vocabulary, embedder: Embeds, writer: Warms) -> None:
 
 
 def shortlist(text: str, vocabulary: Vocabulary, embedder: Embeds) -> tuple[list[Entry], list[Entry]]:
-    """The kinds and topics that `text` may be about, likeliest first; a single one where it is clear."""
+    """The fine kinds and topics `text` may be about, likeliest first; a single one where it is clear."""
     query = embedder.embed([text])[0]
     kinds, topics = vocabulary.vectors(embedder)
     words = spaced(text)
     return (
-        _nearest(words, query, vocabulary.kinds, kinds, MAX_KINDS, KIND_MARGIN),
-        _nearest(words, query, vocabulary.topics, topics, MAX_TOPICS, TOPIC_MARGIN),
+        _nearest(words, query, vocabulary.fine_kinds, kinds, MAX_KINDS, KIND_MARGIN),
+        _nearest(words, query, vocabulary.fine_topics, topics, MAX_TOPICS, TOPIC_MARGIN),
     )
 
 
@@ -122,13 +123,23 @@ def _nearest(
     return [entry for score, entry in scored[:n] if score >= best - margin]
 
 
-def _pairs(kinds: Sequence[Entry], topics: Sequence[Entry]) -> dict[str, GenericTask]:
+def _one_each(entries: Sequence[Entry], group_of: Mapping[str, str]) -> list[Entry]:
+    """The likeliest entry of each group: its own words say more to the model than the group's."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        first.setdefault(group_of[entry.name], entry)
+    return list(first.values())
+
+
+def _pairs(kinds: Sequence[Entry], topics: Sequence[Entry], vocabulary: Vocabulary) -> dict[str, GenericTask]:
     """What the model may say -> what it means. A single topic is clear; else none may fit."""
-    named: list[tuple[str, str | None]] = [(topic.phrase, topic.name) for topic in topics]
+    named: list[tuple[str, str | None]] = [
+        (topic.phrase, vocabulary.topic_of[topic.name]) for topic in topics
+    ]
     if len(topics) > 1:
         named.append((OTHER, None))
     return {
-        f"{kind.phrase} about {phrase}": GenericTask(kind.name, name)
+        f"{kind.phrase} about {phrase}": GenericTask(vocabulary.kind_of[kind.name], name)
         for kind in kinds
         for phrase, name in named
     }

@@ -172,8 +172,10 @@ class StoreConfig(Section):
 
 
 class VocabularyConfig(Section):
-    """Additions to the shipped closed lists: name -> description. Names go out, descriptions stay."""
+    """The size of the closed lists, and additions to them: name -> description. Names go out."""
 
+    size: Literal["tiny", "small", "medium", "large", "full"] = "medium"
+    """How finely a request is told: fewer groups tell less, and link less to the person who asks."""
     kinds: dict[Name, Name] = Field(default_factory=dict)
     topics: dict[Name, Name] = Field(default_factory=dict)
 

@@ -4,42 +4,88 @@ from __future__ import annotations
 
 import math
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
+import yaml
 
-from cogenesis_langchain.closed_lists import FALLBACK_KIND, Entry, Vocabulary, shipped, spaced
+from cogenesis_langchain.closed_lists import (
+    DEFAULT_SIZE,
+    FALLBACK_KIND,
+    SIZES,
+    Entry,
+    Vocabulary,
+    shipped,
+    spaced,
+)
 from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.generalize import task_sentence
 from cogenesis_langchain.testing import FakeEmbedder
-from cogenesis_langchain.types import Level
+from cogenesis_langchain.types import GenericTask, Level
 
 
-def test_lists_have_the_size_the_bits_promise() -> None:
-    """About 60 kinds and 120 topics; the bits follow from the counts."""
-    lists = shipped()
+@pytest.mark.parametrize("size", SIZES)
+def test_bits_are_what_the_lists_allow(size: str) -> None:
+    """Every sentence that can go out is counted, and that nothing goes out is one more thing to tell."""
+    lists = shipped(size)
+    told = {
+        level: {
+            task_sentence(GenericTask(kind, topic), level, lists).text
+            for kind in lists.kinds
+            for topic in (*lists.topics, None)
+        }
+        for level in (Level.TOPIC, Level.KIND)
+    }
     n_kinds, n_topics = len(lists.kinds), len(lists.topics)
-    assert 55 <= n_kinds <= 80
-    assert 110 <= n_topics <= 130
-    assert lists.bits(Level.TOPIC) == math.log2(n_kinds * n_topics + n_kinds + 1)
-    assert lists.bits(Level.KIND) == math.log2(n_kinds + 1)
+    assert len(told[Level.TOPIC]) == n_kinds * n_topics + n_kinds
+    assert len(told[Level.KIND]) == n_kinds
+    for level, sentences in told.items():
+        assert lists.bits(level) == math.log2(len(sentences) + 1)
     assert lists.bits(Level.FREE) is None
 
 
-def test_phrases_are_plain_and_distinct() -> None:
+def test_sizes_grow() -> None:
+    """Each size tells more than the one before, up to the fine lists themselves."""
+    bits = [shipped(size).bits(Level.TOPIC) or 0.0 for size in SIZES]
+    assert bits == sorted(set(bits))
+    assert shipped("full").kinds == shipped("full").fine_kinds
+    assert Vocabulary.load().size == DEFAULT_SIZE in SIZES
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_fine_entry_is_in_one_group(size: str) -> None:
+    """No request falls between the groups, and the fallback can itself go out."""
+    lists, fine = shipped(size), shipped("full")
+    assert lists.fine_kinds.keys() == lists.kind_of.keys() == fine.kinds.keys()
+    assert lists.fine_topics.keys() == lists.topic_of.keys() == fine.topics.keys()
+    assert set(lists.kind_of.values()) == lists.kinds.keys()
+    assert set(lists.topic_of.values()) == lists.topics.keys()
+    assert lists.kind_of[FALLBACK_KIND] == FALLBACK_KIND
+    path = files("cogenesis_langchain") / "vocabulary" / "sizes" / f"{size}.yaml"
+    if size != "full":
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, names in (("kinds", lists.kind_of), ("topics", lists.topic_of)):
+            assert sum(len(group["holds"]) for group in data[key].values()) == len(names)
+
+
+def test_an_unknown_size_is_refused() -> None:
+    """The message names the sizes there are."""
+    with pytest.raises(ConfigError, match="tiny, small, medium, large, full"):
+        Vocabulary.load(size="huge")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_phrases_are_plain_and_distinct(size: str) -> None:
     """No two entries read alike, and no phrase holds a capital, digit or mark that could be a name."""
-    lists = shipped()
+    lists = shipped(size)
     for entries in (lists.kinds, lists.topics):
         phrases = [entry.phrase for entry in entries.values()]
         assert len(set(phrases)) == len(phrases)
         for entry in entries.values():
-            assert re.fullmatch(r"[a-zé'][a-zé' -]*", entry.phrase), entry.name
+            assert re.fullmatch(r"[a-zé'][a-zé', -]*", entry.phrase), entry.name
             assert re.fullmatch(r"[a-z]+(-[a-z]+)*", entry.name)
-            assert entry.means
-
-
-def test_fallback_kind_is_in_the_list() -> None:
-    """What everything falls back to can itself go out."""
-    assert FALLBACK_KIND in shipped().kinds
+    assert all(one.means for one in (*lists.fine_kinds.values(), *lists.fine_topics.values()))
 
 
 def test_additions_extend_the_lists_and_the_bits() -> None:
@@ -55,6 +101,7 @@ def test_additions_extend_the_lists_and_the_bits() -> None:
     assert before is not None
     assert bits > before
     assert "haiku" not in shipped().kinds
+    assert (lists.kind_of["haiku"], lists.topic_of["model trains"]) == ("haiku", "model trains")
 
 
 @pytest.mark.parametrize(
@@ -66,10 +113,11 @@ def test_additions_must_be_plain_words(name: str) -> None:
         Vocabulary.load({name: "something"}, {})
 
 
-def test_additions_cannot_replace_shipped_names() -> None:
-    """A name means one thing."""
-    with pytest.raises(ConfigError, match=r"vocabulary\.topics\.birthday"):
-        Vocabulary.load({}, {"birthday": "mine"})
+@pytest.mark.parametrize("name", ["birthday", "celebration"])
+def test_additions_cannot_replace_shipped_names(name: str) -> None:
+    """A name means one thing, whether a group has it or a fine entry."""
+    with pytest.raises(ConfigError, match=rf"vocabulary\.topics\.{name}"):
+        Vocabulary.load({}, {name: "mine"})
 
 
 @pytest.mark.parametrize(
@@ -112,6 +160,6 @@ def test_vectors_are_computed_once_per_embedder() -> None:
     kinds, topics = lists.vectors(embedder)
     again, _ = lists.vectors(embedder)
     assert embedder.calls == 1
-    assert kinds.shape[0] == len(lists.kinds)
-    assert topics.shape[0] == len(lists.topics)
+    assert kinds.shape[0] == len(lists.fine_kinds)
+    assert topics.shape[0] == len(lists.fine_topics)
     assert np.array_equal(kinds, again)

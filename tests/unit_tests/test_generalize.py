@@ -29,7 +29,7 @@ from cogenesis_langchain.types import GenericTask, KnownValue, Level, Route, Ste
 from cogenesis_langchain.writer.parts import Prompt
 
 LABELLED = Path(__file__).parents[1] / "data" / "labelled_instructions.jsonl"
-PARTY = GenericTask("invitation", "birthday")
+PARTY = GenericTask("invitation", "celebration")
 
 
 class ScriptedWriter:
@@ -79,8 +79,8 @@ def test_labels_name_the_lists() -> None:
     assert len(rows) >= 100
     assert len({row["id"] for row in rows}) == len({row["instruction"] for row in rows}) == len(rows)
     for row in rows:
-        assert set(row["kinds"]) <= set(shipped().kinds)
-        assert set(row["topics"]) <= set(shipped().topics)
+        assert set(row["kinds"]) <= set(shipped().kind_of)
+        assert set(row["topics"]) <= set(shipped().topic_of)
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "?!...", "\u200b"])
@@ -130,7 +130,7 @@ def test_a_clear_case_asks_no_model() -> None:
     """Where one kind and one topic stand out, the model is not needed."""
     writer = ScriptedWriter()
     text = "wedding vows vow wedding bride groom getting married"
-    assert generalize(text, shipped(), FakeEmbedder(), writer) == GenericTask("vows", "wedding")
+    assert generalize(text, shipped(), FakeEmbedder(), writer) == GenericTask("speech", "celebration")
     assert writer.asked == []
 
 
@@ -168,9 +168,14 @@ def test_shortlists_are_sorted_and_capped() -> None:
 
 def test_sentences() -> None:
     """The sentence holds phrases of the lists and its level's share of them."""
-    assert task_sentence(PARTY, Level.TOPIC).text == "Write an invitation about a birthday."
+    lists = shipped("full")
+    fine = GenericTask("invitation", "birthday")
+    assert task_sentence(fine, Level.TOPIC, lists).text == "Write an invitation about a birthday."
+    assert task_sentence(fine, Level.KIND, lists).text == "Write an invitation."
+    phrase = shipped().topics["celebration"].phrase
+    assert task_sentence(PARTY, Level.TOPIC).text == f"Write an invitation about {phrase}."
     assert task_sentence(PARTY, Level.KIND).text == "Write an invitation."
-    assert task_sentence(GenericTask("poem", None), Level.TOPIC).text == "Write a poem."
+    assert task_sentence(GenericTask("poem", None), Level.TOPIC, lists).text == "Write a poem."
     assert task_sentence(PARTY, Level.TOPIC).origin == "generalize"
 
 
