@@ -6,31 +6,27 @@ HMAC) and no private value; bodies are sealed under their user's key. What is no
 SHA-256, by which a short body can be guessed, also after its erasure; somebody who holds the key file can
 forge; somebody who puts back old copies of log and head together is found only by comparing with a head
 noted elsewhere (`VerifyReport.head`).
-
-Statuses of a receipt:
-
-- sent        the bytes reached the endpoint, whatever it answered
-- failed      no connection came about: nothing left
-- refused     the gate or the store's veto stopped it: nothing left
-- observed    observe mode built it and the gate looked at it: nothing left; `reason` is why it never would
-- unresolved  the bytes may have left, and no end is on record: a timeout, a cut connection, a crash
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cogenesis_langchain.chain import START, Chain, Row
 from cogenesis_langchain.crypto import Keys, pseudonym
-from cogenesis_langchain.errors import AuditError, CryptoError
-from cogenesis_langchain.receipts import Entry, Status, VerifyReport, check_bodies, entry_of, sha256
-from cogenesis_langchain.types import Outbound, PrivateSpan, Receipt
+from cogenesis_langchain.ledger import SCHEMA, Account, Ledger, accounts
+from cogenesis_langchain.receipts import Bodies, Entry, Status, VerifyReport, check_bodies, entry_of, sha256
+from cogenesis_langchain.settings import LedgerConfig
+from cogenesis_langchain.types import GenericTask, Outbound, PrivateSpan, Receipt
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 __all__ = ["Audit", "Entry", "Status", "VerifyReport"]
 
@@ -39,6 +35,7 @@ CREATE TABLE IF NOT EXISTS bodies (
     id TEXT PRIMARY KEY, user TEXT NOT NULL, key TEXT NOT NULL, sealed TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user, key);
 """
+_SEALED = "SELECT id, key, sealed FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
 _ENTRIES = """
 SELECT r.id, r.data, b.key, b.sealed,
     (SELECT o.data FROM rows o WHERE o.id = r.id AND o.kind = 'outcome' ORDER BY o.seq DESC LIMIT 1)
@@ -56,13 +53,22 @@ class Audit:
     """The receipts in the folder `path`; the log's key (PATH.key) and head (PATH.head) lie beside it.
 
     `keys` are the users' own, under which bodies are sealed; None: those in the folder `keys` beside `path`.
+    `caps` hold for every intent (see `ledger`).
     Safe for threads and for several processes. Every method raises AuditError where the log cannot be read
     or written: then nothing may be sent.
     """
 
-    def __init__(self, path: Path, *, key_path: Path | None = None, keys: Keys | None = None) -> None:
-        self._keys = keys or Keys(path.with_name("keys"))
-        self._chain = Chain(path, key_path=key_path, schema=_BODIES)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        key_path: Path | None = None,
+        keys: Keys | None = None,
+        caps: LedgerConfig | None = None,
+    ) -> None:
+        self._bodies = Bodies(keys or Keys(path.with_name("keys")))
+        self._chain = Chain(path, key_path=key_path, schema=_BODIES + SCHEMA)
+        self._ledger = Ledger(self._chain, caps or LedgerConfig())
 
     def intent(
         self,
@@ -73,19 +79,24 @@ class Audit:
         bits: float | None = None,
         user: str = "",
         attempt: int = 1,
+        credential: SecretStr | None = None,
+        about: str = "",
+        task: GenericTask | None = None,
     ) -> Receipt:
-        """Record, on disk, that these bytes are about to leave. The receipt is unresolved until told."""
-        told = None if level is None else str(level)
-        receipt = Receipt(
-            _new_id(), _now(), outbound.endpoint, outbound.sha256, bits, str(route), told, "unresolved"
-        )
-        with _no_key_no_send():
-            sealed = self._keys.cipher(user).seal_text(outbound.body, "receipt", receipt.id.encode())
+        """Record, on disk, that these bytes are about to leave. The receipt is unresolved until told.
+
+        `credential` is what the provider can link requests by, `about` names the prepared body over its
+        attempts, `task` is what it tells. LedgerError where it does not fit under the caps, which no other
+        process can have used up meanwhile.
+        """
+        receipt = _receipt(outbound.endpoint, outbound.sha256, bits, route, level, "unresolved")
+        sealed = self._bodies.seal(user, receipt.id, task, outbound.body)
         with self._chain.writing() as db:
-            owner = self._owner(user)
-            db.execute("INSERT INTO bodies VALUES (?, ?, ?, ?)", (receipt.id, owner, pseudonym(user), sealed))
-            kept = {"user": owner, "attempt": attempt, "sealed_sha256": sha256(sealed)}
-            row = receipt.as_dict() | kept
+            whose = {"user": self._owner(user), "key": self._key(credential), "about": about}
+            row = receipt.as_dict() | whose | {"attempt": attempt, "sealed_sha256": sha256(sealed)}
+            self._ledger.admit(db, row)
+            bodies = (receipt.id, whose["user"], pseudonym(user), sealed)
+            db.execute("INSERT INTO bodies VALUES (?, ?, ?, ?)", bodies)
             self._chain.append(db, "intent", receipt.id, row)
         return receipt
 
@@ -95,14 +106,41 @@ class Audit:
             self._chain.append(db, "outcome", receipt_id, {"time": _now(), "status": status})
 
     def hit(
-        self, endpoint: str, route: str, level: str | None, user: str, spans: Sequence[PrivateSpan]
+        self,
+        endpoint: str,
+        route: str,
+        level: str | None,
+        user: str,
+        spans: Sequence[PrivateSpan],
+        *,
+        bits: float | None = 0.0,
+        credential: SecretStr | None = None,
+        about: str = "",
     ) -> Receipt:
-        """Record that the gate stopped a request over private values: where and what kind, never which."""
-        return self._refused("gate_hit", endpoint, route, level, user, "private value in the body", spans)
+        """Record that the gate stopped a request over private values: where and what kind, never which.
 
-    def veto(self, *, route: str, level: str | None, user: str, reason: str) -> Receipt:
-        """Record that the store vetoed telling a task; `reason` must not quote it."""
-        return self._refused("veto", "", route, level, user, reason, ())
+        The ledger charges `bits`, for what is missing tells something too.
+        """
+        receipt = _receipt(endpoint, "", bits, route, level, "refused")
+        self._note("gate_hit", receipt, user, "private value in the body", spans, credential, about)
+        return receipt
+
+    def veto(
+        self,
+        *,
+        route: str,
+        level: str | None,
+        user: str,
+        reason: str,
+        endpoint: str = "",
+        bits: float | None = 0.0,
+        credential: SecretStr | None = None,
+        about: str = "",
+    ) -> Receipt:
+        """Record that the store vetoed telling a task; `reason` must not quote it. Charged as `hit` is."""
+        receipt = _receipt(endpoint, "", bits, route, level, "refused")
+        self._note("veto", receipt, user, reason, (), credential, about)
+        return receipt
 
     def observed(
         self,
@@ -116,10 +154,7 @@ class Audit:
         spans: Sequence[PrivateSpan] = (),
     ) -> Receipt:
         """Record what observe mode did not send: the body's hash alone, and why the gate would stop it."""
-        told = None if level is None else str(level)
-        receipt = Receipt(
-            _new_id(), _now(), outbound.endpoint, outbound.sha256, bits, str(route), told, "observed"
-        )
+        receipt = _receipt(outbound.endpoint, outbound.sha256, bits, route, level, "observed")
         self._note("observed", receipt, user, reason, spans)
         return receipt
 
@@ -146,6 +181,44 @@ class Audit:
     def observations(self, user: str | None = None, limit: int | None = None) -> list[Entry]:
         """What observe mode built and kept here, oldest first; there is no body to show."""
         return self._entries("observed", user=user, limit=limit)
+
+    def refusal(
+        self,
+        *,
+        user: str,
+        endpoint: str,
+        credential: SecretStr | None,
+        route: str,
+        bits: float | None,
+    ) -> str:
+        """Why one more request would not fit under the caps; empty where it would. Records nothing."""
+        if not self._ledger.capped:
+            return ""
+        if not self._chain.exists:
+            return self._ledger.refusal((), route=route, bits=bits)
+        with self._chain.reading() as db:
+            account = self._owner(user), endpoint, self._key(credential)
+            charges = self._ledger.charges(db, account[0])
+        same = [charge for charge in charges if charge.account == account]
+        return self._ledger.refusal(same, route=route, bits=bits)
+
+    def ledger(self, user: str | None = None, days: int = 30) -> list[Account]:
+        """What the cloud was told in the last `days`, by account; of `user` if one is named."""
+        if not self._chain.exists:
+            return []
+        with self._chain.reading() as db:
+            charges = self._ledger.charges(db, None if user is None else self._owner(user), days)
+            ids = json.dumps([charge.id for charge in charges if charge.request])
+            sealed = db.execute(_SEALED, [ids]).fetchall()
+        told = {row[0]: task for row in sealed if (task := self._bodies.open(*row)[0])}
+        return accounts(charges, told, days)
+
+    def owner(self, user: str) -> str:
+        """How `user` is named in the ledger's accounts; empty where there is no log."""
+        if not self._chain.exists:
+            return ""
+        with self._chain.reading():
+            return self._owner(user)
 
     def erase(self, user: str) -> int:
         """Erase the bodies of `user` from the disk; receipts stay, the chain holds. Gives their number."""
@@ -178,28 +251,25 @@ class Audit:
     def _owner(self, user: str) -> str:
         return self._chain.sign(f"user:{user}")[:32]
 
-    def _refused(
-        self,
-        kind: str,
-        endpoint: str,
-        route: str,
-        level: str | None,
-        user: str,
-        reason: str,
-        spans: Sequence[PrivateSpan],
-    ) -> Receipt:
-        told = None if level is None else str(level)
-        receipt = Receipt(_new_id(), _now(), endpoint, "", 0.0, str(route), told, "refused")
-        self._note(kind, receipt, user, reason, spans)
-        return receipt
+    def _key(self, credential: SecretStr | None) -> str:
+        """A fingerprint by which nobody without the log's key can try credentials; empty for none."""
+        return self._chain.sign(f"key:{credential.get_secret_value()}")[:16] if credential else ""
 
     def _note(
-        self, kind: str, receipt: Receipt, user: str, reason: str | None, spans: Sequence[PrivateSpan]
+        self,
+        kind: str,
+        receipt: Receipt,
+        user: str,
+        reason: str | None,
+        spans: Sequence[PrivateSpan],
+        credential: SecretStr | None = None,
+        about: str = "",
     ) -> None:
         shown = [span.as_dict() for span in spans]
         with self._chain.writing() as db:
-            extra = {"user": self._owner(user), "reason": reason, "spans": shown}
-            self._chain.append(db, kind, receipt.id, {**receipt.as_dict(), **extra})
+            whose = {"user": self._owner(user), "key": self._key(credential), "about": about}
+            row = {**receipt.as_dict(), **whose, "reason": reason, "spans": shown}
+            self._chain.append(db, kind, receipt.id, row)
 
     def _entries(self, *kinds: str, user: str | None, limit: int | None) -> list[Entry]:
         if not self._chain.exists:
@@ -210,29 +280,18 @@ class Audit:
             rows = db.execute(_ENTRIES, values).fetchall()
         try:
             return [
-                entry_of(json.loads(data), self._body(row_id, key, sealed), outcome)
+                entry_of(json.loads(data), self._bodies.open(row_id, key, sealed)[1], outcome)
                 for row_id, data, key, sealed, outcome in reversed(rows)
             ]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._chain.changed() from None
 
-    def _body(self, row_id: str, key: str | None, sealed: str | None) -> str | None:
-        """The body; None where it was erased, or the key it was sealed with was destroyed."""
-        if key is None or sealed is None:
-            return None
-        with _no_key_no_send():
-            cipher = self._keys.named(key)
-        with suppress(CryptoError):  # of an earlier key of this user; that it was changed, `verify` finds
-            return cipher.open_text(sealed, "receipt", row_id.encode()) if cipher else None
-        return None
 
-
-@contextmanager
-def _no_key_no_send() -> Iterator[None]:
-    try:
-        yield
-    except CryptoError as error:
-        raise AuditError(f"a receipt cannot be sealed or opened, so nothing is sent: {error}") from None
+def _receipt(
+    endpoint: str, body: str, bits: float | None, route: str, level: str | None, status: Status
+) -> Receipt:
+    told = None if level is None else str(level)
+    return Receipt(_new_id(), _now(), endpoint, body, bits, str(route), told, status)
 
 
 def _new_id() -> str:

@@ -101,6 +101,17 @@ class Chain:
             problems.append(f"row {head[0]} is not the one the head was anchored to")
         return (before, macs[before]), problems
 
+    def vouch(self, db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Raise AuditError unless each of `rows` is as it was written, going by the row before it."""
+        for seq, kind, row_id, data, mac in rows:
+            before = db.execute("SELECT mac FROM rows WHERE seq = ?", [seq - 1]).fetchone()
+            chained = (before[0] if before else None) if seq > 1 else START
+            cells = (chained, kind, row_id, data, mac)
+            if not all(isinstance(cell, str) for cell in cells) or not _same(
+                self._mac(str(chained), seq, kind, row_id, data), mac
+            ):
+                raise self.changed()
+
     def sign(self, text: str) -> str:
         """Hex HMAC-SHA256 of `text` under the log's key."""
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
@@ -153,7 +164,9 @@ class Chain:
 
     def changed(self) -> AuditError:
         """The error to raise where a row cannot be read as this log writes it."""
-        return AuditError(f"receipts at {self.folder} were changed: run `cogenesis receipts --verify`")
+        return AuditError(
+            f"receipts at {self.folder} were changed, so nothing is sent: run `cogenesis receipts --verify`"
+        )
 
     def close(self) -> None:
         """Close the database; a later call opens it again."""

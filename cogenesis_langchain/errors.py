@@ -15,6 +15,7 @@ CoGenesisError
 ├── WriterError            the local model failed
 ├── SketchError            the cloud's answer is no sketch
 ├── AuditError             receipts cannot be written or do not verify
+│   └── LedgerError        a cap on what may be told in a day is reached: nothing was sent
 ├── GateError              the gate refused: nothing was sent
 │   └── GateHit            a private value in the last bytes; carries spans, never values
 └── CloudError             the cloud did not answer usefully; `retryable` says whether to try again
@@ -107,6 +108,10 @@ class AuditError(CoGenesisError):
     """Receipts cannot be written or do not verify, so nothing may be sent."""
 
     exit_code = 5
+
+
+class LedgerError(AuditError):
+    """One more request does not fit under the caps of `privacy.ledger`; nothing was sent."""
 
 
 class GateError(CoGenesisError):

@@ -294,7 +294,7 @@ def test_bodies_are_sealed(audit: Audit) -> None:
 def test_a_destroyed_key_erases_the_bodies(audit: Audit) -> None:
     """Bodies are gone with the key, before a row is deleted; the receipt stands and the user can go on."""
     audit.intent(OUT, route="sketch", user="dana")
-    audit._keys.destroy("dana")
+    audit._bodies.keys.destroy("dana")
     assert [entry.body for entry in audit.receipts("dana")] == [None]
     audit.intent(OUT, route="sketch", user="dana")
     assert [entry.body for entry in audit.receipts("dana")] == [None, BODY]
@@ -312,8 +312,8 @@ def test_a_sealed_body_moved_to_another_receipt_is_not_shown(audit: Audit) -> No
 
 def test_without_a_key_nothing_is_sent(audit: Audit) -> None:
     """Where the body cannot be sealed there is no intent, and so no send."""
-    audit._keys.cipher("dana")
-    (path,) = audit._keys.folder.glob("*.key")
+    audit._bodies.keys.cipher("dana")
+    (path,) = audit._bodies.keys.folder.glob("*.key")
     path.write_bytes(b"damaged")
     with pytest.raises(AuditError, match="nothing is sent"):
         audit.intent(OUT, route="sketch", user="dana")
