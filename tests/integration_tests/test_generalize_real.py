@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cogenesis_langchain import models
+from cogenesis_langchain import evals, models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.closed_lists import shipped
 from cogenesis_langchain.detect.detector import Detector, Tier
@@ -21,7 +21,7 @@ from cogenesis_langchain.writer.local import LlamaCppWriter
 
 pytestmark = pytest.mark.integration
 
-LABELLED = Path(__file__).parents[1] / "data" / "labelled_instructions.jsonl"
+LABELLED = Path(evals.__file__).parent / "data" / "instructions.jsonl"
 WRITER = "qwen2.5-coder-1.5b-instruct"
 EVERY = 1 if os.environ.get("COGENESIS_TEST_ALL_LABELS") else 6
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cogenesis_langchain import evals
 from cogenesis_langchain.closed_lists import shipped
 from cogenesis_langchain.errors import GateError, WriterError
 from cogenesis_langchain.generalize import (
@@ -28,7 +29,7 @@ from cogenesis_langchain.testing import FakeEmbedder, FakeWriter
 from cogenesis_langchain.types import GenericTask, KnownValue, Level, Route, Step
 from cogenesis_langchain.writer.parts import Prompt
 
-LABELLED = Path(__file__).parents[1] / "data" / "labelled_instructions.jsonl"
+LABELLED = Path(evals.__file__).parent / "data" / "instructions.jsonl"
 PARTY = GenericTask("invitation", "celebration")
 
 
@@ -76,11 +77,11 @@ def test_every_labelled_instruction_yields_names_of_the_lists() -> None:
 def test_labels_name_the_lists() -> None:
     """The labelled set is large enough and its labels exist."""
     rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) >= 100
+    assert len(rows) >= 300
     assert len({row["id"] for row in rows}) == len({row["instruction"] for row in rows}) == len(rows)
     for row in rows:
         assert set(row["kinds"]) <= set(shipped().kind_of)
-        assert set(row["topics"]) <= set(shipped().topic_of)
+        assert set(row["topics"]) - {None} <= set(shipped().topic_of)
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "?!...", "\u200b"])
