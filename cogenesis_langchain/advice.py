@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from cogenesis_langchain.catalogue import catalogue
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, nearest, suggest
 from cogenesis_langchain.route import NOT_BUILT, sends_unlabelled
-from cogenesis_langchain.types import All, Any_, Condition, Match, Not, Policy
+from cogenesis_langchain.types import All, Any_, Condition, Level, Match, Not, Policy
 
 if TYPE_CHECKING:
     from cogenesis_langchain.config import Config
@@ -127,6 +127,8 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
         if rule.step.route in NOT_BUILT:
             instead = NOT_BUILT[rule.step.route]
             yield f"rule '{rule.name}': {rule.step.route} is not built yet and runs as {instead}"
+        if any(step.level is Level.FREE for step in (rule.step, *rule.on_failure)):
+            yield f"rule '{rule.name}': level free is unbounded: words of the local model's own leave"
         if sends_unlabelled(rule):
             yield f"rule '{rule.name}': cloud is used only for text labelled public; add {{label: public}}"
         yield from _entity_advice(rule.name, _entities(rule.when), config.presidio)

@@ -15,7 +15,7 @@ from cogenesis_langchain import models
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
 from cogenesis_langchain.gate.allow import AllowList
-from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Policy
+from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level, Policy
 from cogenesis_langchain.vault.vault import Bounds, Vault
 
 if TYPE_CHECKING:
@@ -272,6 +272,7 @@ class Engine:
 
         Raises what the rooms raise where a model is missing or broken.
         """
+        from cogenesis_langchain import rewrite
         from cogenesis_langchain.generalize import warm
 
         writer = self.writer  # asked for once: after a `close` meanwhile no second model is loaded
@@ -279,6 +280,8 @@ class Engine:
         writer.load()
         if self.has_cloud:
             warm(self.vocabulary, self.embedder, writer)
+            if any(step.level is Level.FREE for step in self.policy.steps):
+                rewrite.warm(writer)
             self.cloud.warm()
 
     def warm_in_background(self) -> threading.Thread:

@@ -42,6 +42,7 @@ from cogenesis_langchain.request import (
     turns,
     why,
 )
+from cogenesis_langchain.rewording import reworded
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import (
     RUN_FIELDS,
@@ -206,6 +207,10 @@ class Nodes:
         """The generic task as the body of one request for a sketch; the store may only veto."""
         request = self._request(state, runtime)
         told, level = state["task"], Level(state["level"] or Level.KIND)
+        if level is Level.FREE:
+            update = reworded(request)
+            told_less = update.get("level") == Level.TOPIC
+            return update | self.sketch({**state, **update}, runtime) if told_less else update  # type: ignore[typeddict-item]
         if told is None or told["kind"] is None:
             return request.stay("no kind of text was recognised: local")
         task = GenericTask(told["kind"], told["topic"])

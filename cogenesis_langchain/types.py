@@ -102,10 +102,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Sendable:
-    """Text that may leave, and which of the four sources made it so (DESIGN rule 2)."""
+    """Text that may leave, and which source made it so (DESIGN rule 2)."""
 
     text: str = field(repr=False)
-    origin: Literal["frame", "generalize", "hide", "public"]
+    origin: Literal["frame", "generalize", "rewrite", "hide", "public"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +312,12 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     default: Step = Step(Route.LOCAL)
     observe: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step that the file names, those after a failure included."""
+        named = (step for rule in self.rules for step in (rule.step, *rule.on_failure))
+        return (*named, self.default)
 
 
 @dataclass(frozen=True, slots=True)

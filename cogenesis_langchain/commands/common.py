@@ -44,7 +44,10 @@ RouteOption = Annotated[
 ]
 LevelOption = Annotated[
     Level | None,
-    typer.Option("--level", help="Tell the cloud at most this much: topic, or only the kind of text."),
+    typer.Option(
+        "--level",
+        help="Tell the cloud at most this much: free (words of its own, unbounded), topic, or only the kind.",
+    ),
 ]
 LabelOption = Annotated[
     str | None,

@@ -1,0 +1,39 @@
+"""The body of level `free`, from the local model's own words; where they may not go, `topic` is next.
+
+The store has one say: it may take the sentence away, and that is a veto like any other. What else takes it
+away (no plain sentence, something that the detector finds) follows from the instruction alone.
+"""
+
+from __future__ import annotations
+
+from cogenesis_langchain.errors import ModelError, WriterError
+from cogenesis_langchain.request import NOT_SENT, Request, Update, clock, why
+from cogenesis_langchain.rewrite import rewrite, shows
+from cogenesis_langchain.sketch import sketch_messages
+from cogenesis_langchain.types import Level, Route, Step
+
+TOPIC = Step(Route.SKETCH, Level.TOPIC)
+UNUSABLE = "the local model's own words are no plain sentence: kind and topic are told"
+FOUND = "the detector finds something in the local model's own words: kind and topic are told"
+VETOED = "the local model's own words show a known value of the user: kind and topic are told"
+
+
+def reworded(request: Request) -> Update:
+    """The prepared body at `free`, or the move to `topic` (nothing is prepared then), or to local."""
+    engine, timings = request.engine, dict(request.state["timings"])
+    try:
+        with clock(timings, "generalize_ms"):
+            sentence = rewrite(request.instruction(), engine.writer)
+        if sentence is None:
+            return request.stay(UNUSABLE, TOPIC) | {"timings": timings}
+        spans = engine.allowed.keep(sentence.text, request.detector.detect(sentence.text))
+        if any(span.score >= engine.cloud.rules.min_score for span in spans):
+            return request.stay(FOUND, TOPIC) | {"timings": timings}
+        if shows(request.known(), request.instruction(), sentence.text):
+            if not request.context.dry_run:
+                engine.audit.veto(route="sketch", level=TOPIC.level, user=request.user, reason=VETOED)
+            return request.stay(VETOED, TOPIC) | {"timings": timings}
+        outbound = engine.cloud.prepare(sketch_messages(sentence))
+    except (*NOT_SENT, WriterError, ModelError) as error:
+        return request.stay(why(error))
+    return {"timings": timings} | request.prepared(outbound)
