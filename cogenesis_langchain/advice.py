@@ -28,6 +28,8 @@ _WORDS = {
     "too_short": "must not be empty",
 }
 
+_UNBOUNDED = "level free is unbounded: words of the local model's own leave, from no closed list"
+
 _ENTITIES = frozenset(
     # Presidio's recognisers, its spaCy labels, and what our patterns, Rampart and the lexicon add.
     """ABA_ROUTING_NUMBER API_KEY AU_ABN AU_ACN AU_MEDICARE AU_TFN CREDENTIAL CREDIT_CARD CRYPTO DATE_TIME
@@ -123,12 +125,14 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
     sending = [rule for rule in policy.rules if rule.step.route.sends]
     if config.models.cloud is None and (sending or policy.default.route.sends):
         yield "key 'models.cloud': no cloud model is named, so every request is answered locally"
+    if policy.default.level is Level.FREE:
+        yield f"key 'routing.default': {_UNBOUNDED}"
     for rule in policy.rules:
         if rule.step.route in NOT_BUILT:
             instead = NOT_BUILT[rule.step.route]
             yield f"rule '{rule.name}': {rule.step.route} is not built yet and runs as {instead}"
         if any(step.level is Level.FREE for step in (rule.step, *rule.on_failure)):
-            yield f"rule '{rule.name}': level free is unbounded: words of the local model's own leave"
+            yield f"rule '{rule.name}': {_UNBOUNDED}"
         if sends_unlabelled(rule):
             yield f"rule '{rule.name}': cloud is used only for text labelled public; add {{label: public}}"
         yield from _entity_advice(rule.name, _entities(rule.when), config.presidio)

@@ -24,7 +24,7 @@ from cogenesis_langchain.commands.common import (
     print_json,
     read_text,
 )
-from cogenesis_langchain.commands.running import Listener, record, run
+from cogenesis_langchain.commands.running import Listener, placed, record, run
 from cogenesis_langchain.errors import CoGenesisError, InputError
 from cogenesis_langchain.types import CONTEXT_TYPES, ContextItem
 
@@ -122,9 +122,7 @@ def _show_blockers(blocked: list[Blocker], *, show: bool) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    out.print(
-        f"route  {found['route']}" + (f", level {found['level']}" if found["level"] else ""), style="bold"
-    )
+    out.print(f"route  {placed(found)}", style="bold")
     for reason in found["reasons"]:
         out.print(f"  - {reason}", markup=False)
     out.print(f"private spans: {len(found['spans'])}", style="bold")

@@ -56,6 +56,14 @@ def record(state: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def placed(found: dict[str, Any]) -> str:
+    """Route and level of a record in words; what no number of bits bounds is named."""
+    if not found["level"]:
+        return str(found["route"])
+    unbounded = " (unbounded: words of the local model's own)" if found["level"] == "free" else ""
+    return f"{found['route']}, level {found['level']}{unbounded}"
+
+
 class Listener:
     """What a screen may want to show, as it happens; each method may be overridden."""
 

@@ -19,7 +19,7 @@ from cogenesis_langchain.commands.common import (
     print_json,
     read_text,
 )
-from cogenesis_langchain.commands.running import Listener, record, router_for, run
+from cogenesis_langchain.commands.running import Listener, placed, record, router_for, run
 from cogenesis_langchain.errors import InputError
 
 MAY_HAVE_LEFT = ("sent", "unresolved")
@@ -94,6 +94,6 @@ def write(
             err.print(f"note: {warning}", style="yellow", markup=False)
         sent = sum(receipt["status"] in MAY_HAVE_LEFT for receipt in found["receipts"])
         where = "see `cogenesis receipts`" if sent else "nothing left this machine"
-        err.print(f"route {found['route']}; {sent} request(s) sent; {where}", style="dim", markup=False)
+        err.print(f"route {placed(found)}; {sent} request(s) sent; {where}", style="dim", markup=False)
     if found["route"] == "block":
         raise typer.Exit(6)

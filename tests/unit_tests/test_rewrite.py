@@ -11,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from cogenesis_langchain.audit import Audit
+from cogenesis_langchain.commands.running import placed
 from cogenesis_langchain.config import PRESETS, load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import WriterError
@@ -284,10 +285,18 @@ def test_the_policy_check_says_unbounded() -> None:
     """Whoever writes it down is told what it means; other levels are not remarked upon."""
 
     def warnings(level: str) -> tuple[str, ...]:
-        return load({"version": 1, "routing": routed("sketch", level=level)}).warnings
+        rules, default = routed("sketch", level=level), {"route": "sketch", "level": level}
+        return load({"version": 1, "routing": rules | {"default": default}}).warnings
 
-    assert any("level free is unbounded" in warning for warning in warnings("free"))
+    assert sum("level free is unbounded" in warning for warning in warnings("free")) == 2
     assert not any("unbounded" in warning for warning in warnings("topic"))
+
+
+def test_commands_say_unbounded() -> None:
+    """`write` and `explain` name the level and what it means."""
+    assert placed({"route": "sketch", "level": "free"}).startswith("sketch, level free (unbounded")
+    assert placed({"route": "sketch", "level": "topic"}) == "sketch, level topic"
+    assert placed({"route": "local", "level": None}) == "local"
 
 
 def test_a_failed_sketch_moves_right(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
