@@ -185,7 +185,7 @@ def _bags(seen: Sequence[Seen]) -> Array:
     """(bodies, words) Which of the commonest words stand in each body."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(binary=True, max_features=_WORDS, token_pattern=r"(?u)\b\w+\b")
+    vectorizer = CountVectorizer(binary=True, max_features=_WORDS)
     try:
         bags: Array = vectorizer.fit_transform([one.text for one in seen]).toarray().astype(np.float64)
     except ValueError:  # no word in any body
@@ -217,7 +217,7 @@ def _neighbours(bags: Array, profiles: Any, whose: Any, train: Any, rows: Any, c
 def _mechanism(
     bags: Array, asked: Any, held: Holdings, train: Any, rows: Any, candidates: Any
 ) -> tuple[Array, Array]:
-    """What the mechanism would say of each clause and title, learned from what it said of others' requests."""
+    """What the mechanism would say of each clause and title, learned from others' requests and bodies."""
     vectors, whose, written = held.chunks
     chunks = np.flatnonzero(np.isin(whose, candidates) & ~written)
     cosines = vectors[chunks] @ asked[train].T
@@ -302,18 +302,25 @@ def _best_one(x: Array, true: Any) -> Array:
     return chosen
 
 
-def _fit(x: Array, true: Any, *, ridge: float = 1.0, steps: int = 25) -> Array:
+def _fit(x: Array, true: Any, *, ridge: float = 1.0, steps: int = 30) -> Array:
     """(f,) Weights of a conditional logit by Newton's method. x: (rows, candidates, f); true: (rows,)."""
     rows, weights = np.arange(len(true)), np.zeros(x.shape[2])
+
+    def fit(tried: Array) -> float:
+        return float(_log_softmax(x @ tried)[rows, true].sum() - ridge / 2 * tried @ tried)
+
+    reached = fit(weights)
     for _ in range(steps):
         p = _softmax(x @ weights)
         mean = np.einsum("rc,rcf->rf", p, x)
         slope = (x[rows, true] - mean).sum(axis=0) - ridge * weights
         bend = np.einsum("rcf,rcg->fg", p[:, :, None] * x, x, optimize=True) - mean.T @ mean
         step = np.linalg.solve(bend + ridge * np.eye(len(weights)), slope)
-        weights = weights + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
-        if np.abs(step).max() < 1e-4:
+        while (better := fit(weights + step)) < reached and np.abs(step).max() > _NOISE:
+            step = step / 2
+        if better - reached < _NOISE * len(true):
             break
+        weights, reached = weights + step, better
     return weights
 
 
