@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from cogenesis_langchain.catalogue import catalogue
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, nearest, suggest
 from cogenesis_langchain.route import NOT_BUILT, sends_unlabelled
-from cogenesis_langchain.types import All, Any_, Condition, Level, Match, Not, Policy
+from cogenesis_langchain.types import All, Any_, Condition, Level, Match, Not, Policy, Route
 
 if TYPE_CHECKING:
     from cogenesis_langchain.config import Config
@@ -117,9 +117,7 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
             f"key 'models.local.model': the catalogue has no '{local.model}'; "
             f"{suggest(local.model, catalogue())} (see `cogenesis models list`, or give path)"
         )
-    ledger = config.privacy.ledger
-    if ledger.max_bits_per_day is not None or ledger.max_requests_per_day is not None:
-        yield "key 'privacy.ledger': accepted, but not enforced by this version"
+    yield from _ledger_advice(config, policy)
     if policy.observe:
         yield "key 'privacy.mode': observe decides, builds and logs, and sends nothing"
     sending = [rule for rule in policy.rules if rule.step.route.sends]
@@ -136,6 +134,19 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
         if sends_unlabelled(rule):
             yield f"rule '{rule.name}': cloud is used only for text labelled public; add {{label: public}}"
         yield from _entity_advice(rule.name, _entities(rule.when), config.presidio)
+
+
+def _ledger_advice(config: Config, policy: Policy) -> Iterator[str]:
+    """Steps without a bound in bits never fit under a cap in bits."""
+    if config.privacy.ledger.max_bits_per_day is None:
+        return
+    named = [(f"rule '{rule.name}'", step) for rule in policy.rules for step in (rule.step, *rule.on_failure)]
+    for where, step in dict.fromkeys([*named, ("key 'routing.default'", policy.default)]):
+        if step.route is Route.MASK or step.level is Level.FREE:
+            yield (
+                f"{where}: {step} has no bound in bits, so it never fits under "
+                "privacy.ledger.max_bits_per_day, and what is more private happens instead"
+            )
 
 
 def _entity_advice(rule: str, used: Iterable[str], presidio: Mapping[str, Any] | Path) -> Iterator[str]:

@@ -190,17 +190,16 @@ class Audit:
         credential: SecretStr | None,
         route: str,
         bits: float | None,
+        about: str = "",
     ) -> str:
         """Why one more request would not fit under the caps; empty where it would. Records nothing."""
-        if not self._ledger.capped:
-            return ""
         if not self._chain.exists:
             return self._ledger.refusal((), route=route, bits=bits)
         with self._chain.reading() as db:
             account = self._owner(user), endpoint, self._key(credential)
             charges = self._ledger.charges(db, account[0])
         same = [charge for charge in charges if charge.account == account]
-        return self._ledger.refusal(same, route=route, bits=bits)
+        return self._ledger.refusal(same, route=route, bits=bits, body=about)
 
     def ledger(self, user: str | None = None, days: int = 30) -> list[Account]:
         """What the cloud was told in the last `days`, by account; of `user` if one is named."""

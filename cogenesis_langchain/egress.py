@@ -8,7 +8,8 @@ What is covered: a request leaves only with a `Permit` for exactly its bytes (SH
 configured address, with headers made here (nothing that the client or the environment added), within the
 limits of `privacy.gate`, as chat messages and calls of tools (see `shape`) without a known value in any
 string or key of the body and, outside our pinned prompt frames and the issued placeholders, without
-anything the detector finds. Its intent is on disk before the first byte. No redirect is followed; no proxy,
+anything the detector finds. Its intent, within the caps of `privacy.ledger`, is on disk before the first
+byte. No redirect is followed; no proxy,
 netrc, key log or other variable is obeyed.
 
 What is not covered: what the permitted bytes tell a clever reader, their size and their timing; a known
@@ -78,7 +79,16 @@ class Gate:
         try:
             chat = self.examine(body, permit)
         except GateHit as hit:
-            self.audit.hit(permit.endpoint, permit.route, permit.level, permit.user, hit.spans)
+            self.audit.hit(
+                permit.endpoint,
+                permit.route,
+                permit.level,
+                permit.user,
+                hit.spans,
+                bits=permit.bits,
+                credential=self.config.api_key,
+                about=permit.about,
+            )
             raise
         outgoing = self._rebuild(body, chat.stream, call.deadline)
         self._count(permit)
@@ -89,6 +99,9 @@ class Gate:
             bits=permit.bits,
             user=permit.user,
             attempt=call.attempt,
+            credential=self.config.api_key,
+            about=permit.about,
+            task=permit.task,
         )
         if permit.told is not None:
             permit.told(receipt)

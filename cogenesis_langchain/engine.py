@@ -173,7 +173,8 @@ class Engine:
         """Receipts of what left."""
         from cogenesis_langchain.audit import Audit
 
-        return self._room("audit", lambda: Audit(self.data_dir / "audit", keys=self.keys))
+        caps = self.config.privacy.ledger
+        return self._room("audit", lambda: Audit(self.data_dir / "audit", keys=self.keys, caps=caps))
 
     @property
     def cloud(self) -> Cloud:

@@ -33,7 +33,6 @@ from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.types import GenericTask, Route
 
 CAP = "privacy.ledger"
-"""How every reason that names a cap begins."""
 DAY = timedelta(hours=24)
 
 _COUNTED = "kind IN ('intent', 'gate_hit', 'veto')"
@@ -123,11 +122,6 @@ class Ledger:
         self._chain = chain
         self.caps = caps
 
-    @property
-    def capped(self) -> bool:
-        """Whether there is any cap at all."""
-        return self.caps.max_bits_per_day is not None or self.caps.max_requests_per_day is not None
-
     def charges(self, db: sqlite3.Connection, user: str | None = None, days: float = 1.0) -> list[Charge]:
         """The charges of `user` (None: of all) in the last `days`, oldest first."""
         since = (datetime.now(UTC) - days * DAY).isoformat(timespec="milliseconds")
@@ -168,7 +162,7 @@ class Ledger:
 
     def admit(self, db: sqlite3.Connection, row: dict[str, Any]) -> None:
         """Inside the transaction that records the intent `row`: LedgerError where it does not fit."""
-        if not self.capped:
+        if not self.caps.capped:
             return
         new = _of(row["id"], row, request=True)
         same = [one for one in self.charges(db, new.user) if one.account == new.account]

@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
 from cogenesis_langchain import route as routing
+from cogenesis_langchain.deciding import decide_now
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
     CoGenesisError,
@@ -37,8 +38,8 @@ from cogenesis_langchain.request import (
     Run,
     Update,
     approval,
+    asked,
     clock,
-    decide_now,
     turns,
     why,
 )
@@ -177,10 +178,8 @@ class Nodes:
     def decide(self, state: RouterState, runtime: Run) -> Update:
         """What the policy allows, never to the left of where this thread has been."""
         request = self._request(state, runtime)
-        decision, missing = decide_now(request)
-        warnings = list(state["warnings"])
-        if missing and any("cannot run here" in reason for reason in decision.reasons):
-            warnings.append(f"{missing}: nothing is sent")
+        decision, told = decide_now(request)
+        warnings = [*state["warnings"], *told]
         if state["signals"].get("context_known") is False and not warnings:
             warnings.append(
                 "this user has no stored context, so nothing is sent; add some: cogenesis context add --user"
@@ -194,6 +193,7 @@ class Nodes:
         return placed | {
             "route": step.route.value,
             "level": step.level.value if step.level else None,
+            "asked": asked(step),
             "rule": decision.rule,
             "ask": decision.ask,
             "reasons": list(decision.reasons),
@@ -219,13 +219,10 @@ class Nodes:
             step = veto(task, level, request.known(), self.engine.vocabulary)
             if step.route is not Route.SKETCH or step.level is None:
                 reason = "the words of the generic task are known values of the user: local"
-                if not runtime.context.dry_run:
-                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=reason)
+                request.vetoed(reason)
                 return request.stay(reason)
-            if step.level is not level and not runtime.context.dry_run:
-                self.engine.audit.veto(
-                    route="sketch", level=step.level.value, user=request.user, reason=_KIND_ONLY
-                )
+            if step.level is not level:
+                request.vetoed(_KIND_ONLY, step)
             sentence = task_sentence(task, step.level, self.engine.vocabulary)
             outbound = self.engine.cloud.prepare(sketch_messages(sentence))
         except NOT_SENT as error:
@@ -257,8 +254,7 @@ class Nodes:
             elif not known.hits(whole[1]) and remains(known, *whole):
                 reason = _CUT
             if reason:
-                if not runtime.context.dry_run:
-                    self.engine.audit.veto(route="local", level=None, user=request.user, reason=reason)
+                request.vetoed(reason)
                 return request.stay(reason)
         except (*NOT_SENT, VaultError) as error:
             return request.stay(why(error))

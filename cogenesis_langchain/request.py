@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,12 +27,14 @@ from cogenesis_langchain.errors import (
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
 from cogenesis_langchain.known.matcher import KnownValues
-from cogenesis_langchain.state import RouterContext, RouterState, RunContext, strays
-from cogenesis_langchain.types import Decision, KnownValue, Level, Outbound, Receipt, Route, Signals, Step
+from cogenesis_langchain.state import RouterState, RunContext
+from cogenesis_langchain.types import Decision, GenericTask, KnownValue, Level, Outbound, Receipt, Route, Step
 from cogenesis_langchain.writer.local import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from cogenesis_langchain.detect.detector import Detector, Once
 
 Update = dict[str, Any]
@@ -42,10 +43,8 @@ SKETCH_ROOM = 400  # tokens of n_ctx kept free for a sketch of 15 points
 
 
 Run = Runtime[RunContext]
-EVERYTHING = frozenset(Route)
 NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSError)
 """What breaks before or instead of a send: the request stays local."""
-_STRAYS = "the thread holds messages that no decision was about, so its text does not go out as it is: local"
 
 
 class Request:
@@ -174,6 +173,54 @@ class Request:
             return update | {"warnings": [*update["warnings"], why(error)]}
         return update | {"receipts": [*self.state["receipts"], receipt.as_dict()]}
 
+    # --- what it tells -------------------------------------------------------------------------------
+
+    @property
+    def about(self) -> str:
+        """Under which id the ledger charges what is asked now; empty before the decision."""
+        return self.state.get("asked", {}).get("id") or ""
+
+    @property
+    def credential(self) -> SecretStr | None:
+        """What the provider can link requests by."""
+        cloud = self.engine.config.models.cloud
+        return cloud.api_key if cloud else None
+
+    def bits(self, step: Step) -> float | None:
+        """Upper bound of what a request at `step` tells; None where there is none."""
+        return self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
+
+    def _asked(self, step: Step) -> Step:
+        """`step` at the level that the decision asked for: a veto to a lower one still tells as much."""
+        asked = self.state.get("asked", {}).get("level")
+        return Step(step.route, Level(asked)) if asked and step.route is Route.SKETCH else step
+
+    def _told(self, step: Step) -> GenericTask | None:
+        """What of the closed lists a body at `step` tells."""
+        task = self.state["task"]
+        if step.route is not Route.SKETCH or step.level is Level.FREE or not task or not task["kind"]:
+            return None
+        return GenericTask(task["kind"], task["topic"] if step.level is Level.TOPIC else None)
+
+    def vetoed(self, reason: str, step: Step | None = None) -> None:
+        """Records, unless this is a dry run, that the store left only `step` (default local) of the task.
+
+        The ledger charges what was asked: what is missing tells something too. Raises AuditError.
+        """
+        if self.context.dry_run:
+            return
+        step = step or Step(Route.LOCAL)
+        self.engine.audit.veto(
+            route=step.route.value,
+            level=step.level.value if step.level else None,
+            user=self.user,
+            reason=reason,
+            endpoint=self.engine.cloud.endpoint,
+            bits=0.0 if self.engine.policy.observe else self.bits(self._asked(self.step())),
+            credential=self.credential,
+            about=self.about,
+        )
+
     def permit(self, outbound: Outbound, step: Step, told: Callable[[Receipt], None] | None = None) -> Permit:
         """Leave to send `outbound` at `step`; `told` hears of each intent."""
         issued: frozenset[str] = frozenset()
@@ -182,7 +229,6 @@ class Request:
             table = self.engine.vault.table(self.scope)
             issued = table.issued
             hidden = [KnownValue(value, "HIDDEN", "entity") for value in table.values()]
-        bits = self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
         return Permit(
             body_sha256=outbound.sha256,
             endpoint=outbound.endpoint,
@@ -191,8 +237,10 @@ class Request:
             issued=issued,
             route=step.route.value,
             level=step.level.value if step.level else None,
-            bits=bits,
+            bits=self.bits(self._asked(step)),
             user=self.user,
+            task=self._told(step),
+            about=self.about,
             told=told,
             run=self.context.sends,
         )
@@ -226,12 +274,18 @@ class Request:
         ahead = tuple(as_step(route, level) for route, level in self.state["on_failure"])
         ahead = tuple(step for step in ahead if cloud_works or not step.route.sends)
         current = self.step()
-        return self.stay(reason, routing.after_failure(Decision(current, (), on_failure=ahead), current))
+        step = routing.after_failure(Decision(current, (), on_failure=ahead), current)
+        return self.stay(reason, step) | {"asked": asked(step)}
 
 
 def as_step(route: str | None, level: str | None) -> Step:
     """State's two strings as a Step."""
     return Step(Route(route or "local"), Level(level) if level else None)
+
+
+def asked(step: Step) -> dict[str, str | None]:
+    """What the state keeps of a decision for `step`, whatever a veto leaves of it."""
+    return {"level": step.level.value if step.level else None, "id": uuid4().hex}
 
 
 def stopped(error: CoGenesisError | OSError) -> dict[str, Any]:
@@ -240,61 +294,14 @@ def stopped(error: CoGenesisError | OSError) -> dict[str, Any]:
     return {"reason": why(error), "spans": [span.as_dict() for span in spans]}
 
 
-def turns(messages: Sequence[BaseMessage]) -> int:
-    """How often the person has spoken in this thread, this time included."""
-    return sum(isinstance(message, HumanMessage) for message in messages)
-
-
-# --- deciding, also again before a send -----------------------------------------------------------
-
-
 def approval(outbound_id: str) -> str:
     """Under which name the vault notes that a person approved the prepared bytes."""
     return f"approved:{outbound_id}"
 
 
-def decide_now(request: Request) -> tuple[Decision, str]:
-    """The decision by what is known now, and why nothing could be sent at all (empty where it could)."""
-    found, context = dict(request.state["signals"]), request.context
-    context_known = bool(found.pop("context_known", False))
-    entities = found.pop("entities", None)
-    missing = _missing(request.engine, context) if "spans" in found else "detection failed"
-    signals = Signals(
-        **found,
-        entities=None if entities is None else frozenset(entities),
-        user=request.user,
-        tags=frozenset(context.tags),
-        label=context.label,
-    )
-    decision = routing.decide(
-        signals,
-        request.engine.policy,
-        context_known=context_known,
-        floor=request.engine.vault.floor(request.scope),
-        caller=_caller(context),
-        capable=() if missing else EVERYTHING,
-    )
-    if decision.step.route is Route.CLOUD and strays(request.state, context):
-        reasons = (*decision.reasons, _STRAYS)
-        decision = replace(decision, step=Step(Route.LOCAL), reasons=reasons, on_failure=())
-    return decision, missing
-
-
-def _missing(engine: Engine, context: RouterContext) -> str:
-    """Why nothing can be sent at all; empty where something can, or where nothing will be anyway."""
-    settings = engine.config.models.cloud
-    if not engine.has_cloud:
-        return "no cloud model is configured"
-    variable = settings.missing_variable if settings else None
-    builds_only = context.dry_run or engine.policy.observe
-    return f"environment variable {variable} is not set" if variable and not builds_only else ""
-
-
-def _caller(context: RouterContext) -> Step | None:
-    """What the calling code asks for. A level without a route is a wish for the level alone."""
-    if not (context.route or context.level):
-        return None
-    return Step(Route(context.route or Route.CLOUD), Level(context.level) if context.level else None)
+def turns(messages: Sequence[BaseMessage]) -> int:
+    """How often the person has spoken in this thread, this time included."""
+    return sum(isinstance(message, HumanMessage) for message in messages)
 
 
 @contextmanager

@@ -30,8 +30,7 @@ def reworded(request: Request) -> Update:
         if any(span.score >= engine.cloud.rules.min_score for span in spans):
             return request.stay(FOUND, TOPIC) | {"timings": timings}
         if shows(request.known(), request.instruction(), sentence.text):
-            if not request.context.dry_run:
-                engine.audit.veto(route="sketch", level=TOPIC.level, user=request.user, reason=VETOED)
+            request.vetoed(VETOED, TOPIC)
             return request.stay(VETOED, TOPIC) | {"timings": timings}
         outbound = engine.cloud.prepare(sketch_messages(sentence))
     except (*NOT_SENT, WriterError, ModelError) as error:

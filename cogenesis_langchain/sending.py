@@ -15,6 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from cogenesis_langchain.deciding import decide_now
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import AuditError, CloudError, GateError, SketchError
 from cogenesis_langchain.gate.permit import Permit
@@ -29,7 +30,6 @@ from cogenesis_langchain.request import (
     Update,
     approval,
     clock,
-    decide_now,
     stopped,
     why,
 )

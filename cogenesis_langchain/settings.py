@@ -106,10 +106,15 @@ class KnownValuesConfig(Section):
 
 
 class LedgerConfig(Section):
-    """Caps on what one user tells one endpoint in a day; None is no cap."""
+    """Caps on what one user tells one endpoint under one key in any 24 hours; None is no cap."""
 
     max_bits_per_day: Annotated[float, Field(gt=0)] | None = None
     max_requests_per_day: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def capped(self) -> bool:
+        """Whether there is any cap at all."""
+        return self.max_bits_per_day is not None or self.max_requests_per_day is not None
 
 
 class PrivacyConfig(Section):

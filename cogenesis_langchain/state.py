@@ -112,7 +112,8 @@ def _stricter_label(of_run: str | None, of_router: str | None) -> str | None:
 class RouterState(TypedDict, total=False):
     """The graph's state. `messages` and `text` hold vault handles until the router restores them.
 
-    `placed` names the messages that a decision of this thread was about.
+    `placed` names the messages that a decision of this thread was about. `asked` is the level that the
+    decision asked for, which a veto may lessen, and an id by which the ledger charges it once.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
@@ -120,6 +121,7 @@ class RouterState(TypedDict, total=False):
     placed: list[str]
     route: str
     level: str | None
+    asked: dict[str, str | None]
     reasons: list[str]
     rule: str | None
     ask: bool
@@ -190,6 +192,7 @@ def _name(handle: str) -> str:
 RUN_FIELDS: dict[str, Any] = {
     "route": Route.LOCAL.value,
     "level": None,
+    "asked": {},
     "reasons": [],
     "rule": None,
     "ask": False,

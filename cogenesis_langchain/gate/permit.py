@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cogenesis_langchain.types import PrivateSpan, Receipt
+from cogenesis_langchain.types import GenericTask, PrivateSpan, Receipt
 
 
 class Known(Protocol):
@@ -61,9 +61,9 @@ class Tally:
 class Permit:
     """Leave to send one body: exactly `body_sha256` to exactly `endpoint`, checked against the rest.
 
-    `issued` are the placeholders that stand in the body for private text. `route`, `level`, `bits` and
-    `user` are for the receipt; `told` hears of each intent that was written; `run` counts what the run that
-    asks has sent.
+    `issued` are the placeholders that stand in the body for private text. `route`, `level`, `bits`, `user`
+    and `task` (what the body tells) are for the receipt; by `about` the ledger knows what is told once.
+    `told` hears of each intent that was written; `run` counts what the run that asks has sent.
     """
 
     body_sha256: str
@@ -75,6 +75,8 @@ class Permit:
     level: str | None = None
     bits: float | None = None
     user: str = field(default="", repr=False)
+    task: GenericTask | None = field(default=None, repr=False)
+    about: str = ""
     told: Callable[[Receipt], None] | None = field(default=None, repr=False)
     run: Tally = field(default_factory=Tally, repr=False)
 

@@ -76,6 +76,7 @@ def test_json(audit: Audit) -> None:
         "route",
         "level",
         "status",
+        "key",
         "attempt",
         "body",
     }

@@ -79,6 +79,10 @@ def decision(**changes: Any) -> dict[str, Any]:
     return {"routing": {"decisions": [one | changes]}}
 
 
+LIMIT = {"max_requests_per_day": 3}
+CAPPED = {"privacy": {"ledger": {"max_bits_per_day": 60}}}
+
+
 def test_the_design_file_reads_as_written(tmp_path: Path) -> None:
     """The example of the documentation loads, and its rules come out as conditions and steps."""
     policy = load(write(tmp_path, DESIGN)).policy()
@@ -494,7 +498,8 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ({"privacy": {"ledger": {"max_bits_per_day": 60}}}, "not enforced"),
+        (decision(action={"route": "mask"}) | CAPPED, "rule 'one': mask has no bound in bits"),
+        ({"routing": {"default": {"route": "sketch", "level": "free"}}} | CAPPED, "never fits under"),
         ({"privacy": {"mode": "observe"}}, "sends nothing"),
         (decision(action={"route": "fuse"}), "runs as sketch"),
         (decision(action={"route": "cloud"}), "add {label: public}"),
@@ -505,6 +510,12 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
 def test_warnings_say_what_may_surprise(source: dict[str, Any], expected: str) -> None:
     """A valid policy that may not do what its author thinks is accepted with a warning."""
     assert any(expected in warning for warning in load(source).warnings)
+
+
+def test_a_cap_in_bits_that_every_step_can_meet_is_no_surprise() -> None:
+    """Nor is one in requests, whatever the route."""
+    for source in (decision() | CAPPED, decision(action={"route": "mask"}) | {"privacy": {"ledger": LIMIT}}):
+        assert not any("bits" in warning for warning in load(source).warnings)
 
 
 def test_entities_of_ones_own_recognisers_are_known() -> None:

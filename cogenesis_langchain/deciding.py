@@ -1,0 +1,110 @@
+"""The decision by what is known now, the caps of the ledger included; made again before a send."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cogenesis_langchain import route as routing
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.request import NOT_SENT, Request, why
+from cogenesis_langchain.state import RouterContext, strays
+from cogenesis_langchain.types import Decision, Level, Route, Signals, Step
+
+EVERYTHING = frozenset(Route)
+_LOCAL = Step(Route.LOCAL)
+_STRAYS = "the thread holds messages that no decision was about, so its text does not go out as it is: local"
+
+
+def decide_now(request: Request) -> tuple[Decision, list[str]]:
+    """The decision by what is known now, and what the person is told of it without asking."""
+    found, context = dict(request.state["signals"]), request.context
+    context_known = bool(found.pop("context_known", False))
+    entities = found.pop("entities", None)
+    missing = _missing(request.engine, context) if "spans" in found else "detection failed"
+    signals = Signals(
+        **found,
+        entities=None if entities is None else frozenset(entities),
+        user=request.user,
+        tags=frozenset(context.tags),
+        label=context.label,
+    )
+    decision = routing.decide(
+        signals,
+        request.engine.policy,
+        context_known=context_known,
+        floor=request.engine.vault.floor(request.scope),
+        caller=_caller(context),
+        capable=() if missing else EVERYTHING,
+    )
+    if decision.step.route is Route.CLOUD and strays(request.state, context):
+        reasons = (*decision.reasons, _STRAYS)
+        decision = replace(decision, step=Step(Route.LOCAL), reasons=reasons, on_failure=())
+    decision, told = _within_caps(request, decision)
+    if missing and any("cannot run here" in reason for reason in decision.reasons):
+        told.append(f"{missing}: nothing is sent")
+    return decision, told
+
+
+def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[str]]:
+    """The first step that still fits: as decided, a lower level, what the rule names next; else local.
+
+    And what to tell of it. How much is left depends on what the provider has seen, and on vetoes, which
+    were charged.
+    """
+    first = decision.step
+    if not first.route.sends:
+        return decision, []
+    lower = [Step(first.route, level) for level in Level] if first.route in routing.LEVELLED else []
+    ahead = [step for step in (*lower, *decision.on_failure, _LOCAL) if step.rank > first.rank]
+    reason = ""
+    try:
+        for step in [first, *sorted(dict.fromkeys(ahead), key=lambda step: step.rank)]:
+            over = _over_cap(request, step) if step.route.sends else ""
+            reason = reason or over
+            if not over:
+                break
+    except NOT_SENT as error:
+        step, reason = _LOCAL, why(error)
+    if step == first:
+        return decision, []
+    told = f"{reason}: {step}"
+    moved = replace(
+        decision,
+        step=step,
+        reasons=(*decision.reasons, told),
+        ask=decision.ask and step.route.sends,
+        on_failure=tuple(later for later in decision.on_failure if later.rank > step.rank),
+    )
+    return moved, [told]
+
+
+def _over_cap(request: Request, step: Step) -> str:
+    """Why `step` does not fit under the caps of `privacy.ledger`; empty where it does."""
+    engine = request.engine
+    if not engine.config.privacy.ledger.capped:
+        return ""
+    return engine.audit.refusal(
+        user=request.user,
+        endpoint=engine.cloud.endpoint,
+        credential=request.credential,
+        route=step.route.value,
+        bits=request.bits(step),
+        about=request.about,
+    )
+
+
+def _missing(engine: Engine, context: RouterContext) -> str:
+    """Why nothing can be sent at all; empty where something can, or where nothing will be anyway."""
+    settings = engine.config.models.cloud
+    if not engine.has_cloud:
+        return "no cloud model is configured"
+    variable = settings.missing_variable if settings else None
+    builds_only = context.dry_run or engine.policy.observe
+    return f"environment variable {variable} is not set" if variable and not builds_only else ""
+
+
+def _caller(context: RouterContext) -> Step | None:
+    """What the calling code asks for. A level without a route is a wish for the level alone."""
+    if not (context.route or context.level):
+        return None
+    return Step(Route(context.route or Route.CLOUD), Level(context.level) if context.level else None)
