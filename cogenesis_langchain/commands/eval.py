@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cogenesis_langchain.commands.accuracy import generalize
 from cogenesis_langchain.commands.common import (
     ConfigOption,
     JsonOption,
@@ -23,7 +24,7 @@ from cogenesis_langchain.commands.evasion import TIERS, evasion
 from cogenesis_langchain.errors import InputError
 
 app = typer.Typer(
-    help="Measure by attack what the parts promise: detection, evasion.\n\n"
+    help="Measure by attack what the parts promise: detection, evasion, generalising.\n\n"
     "Every figure in the documentation comes from one of these commands.",
     no_args_is_help=True,
 )
@@ -109,3 +110,4 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
 
 
 app.command("evasion")(evasion)
+app.command("generalize")(generalize)

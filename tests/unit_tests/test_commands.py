@@ -46,7 +46,7 @@ COMMANDS = (
     "", "demo", "write", "explain", "context", "context add", "context list", "context values",
     "context export", "context purge", "models", "models list", "models pull", "models verify", "receipts",
     "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
-    "bench write", "eval", "eval detection", "eval evasion",
+    "bench write", "eval", "eval detection", "eval evasion", "eval generalize",
 )  # fmt: skip
 FIELDS = {
     "route", "level", "reasons", "spans", "outbound", "sketch", "text", "timings", "receipts", "warnings",
