@@ -12,6 +12,9 @@ from cogenesis_langchain.writer.llama import CHUNK, Llama
 from cogenesis_langchain.writer.parts import Cancel, Prompt, Snapshots, common_prefix, is_set
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cogenesis_langchain.writer.states import KeptStates
 
 
@@ -124,6 +127,21 @@ class LiveState:
         llama.decode(tokens)
         self.tokens += tokens
 
+    def score(self, llama: Llama, tokens: list[int]) -> NDArray[np.float64]:
+        """(n,) Log-probability of each token after what is read and the tokens before it, in nats.
+
+        Reads all but the last one, CHUNK at a time: memory does not grow with the length.
+        """
+        import numpy as np
+
+        parts = [_log_probabilities(llama.last_logits(), tokens[:1])]
+        for at in range(0, len(tokens) - 1, CHUNK):
+            chunk = tokens[at : min(at + CHUNK, len(tokens) - 1)]
+            logits = llama.decode_all(chunk)
+            self.tokens += chunk
+            parts.append(_log_probabilities(logits, tokens[at + 1 : at + 1 + len(chunk)]))
+        return np.concatenate(parts)
+
     def _start(self, llama: Llama, scope: str, tokens: Tokens) -> None:
         """The beginning of the stable tokens, from where most of it is known: live, in memory, on disk."""
         stable = tokens.stable
@@ -179,3 +197,14 @@ class LiveState:
             del self.tokens[n_tokens:]
         else:
             self.clear(llama)
+
+
+def _log_probabilities(logits: NDArray[np.float32], tokens: list[int]) -> NDArray[np.float64]:
+    """(n,) Of `tokens` (n,) under `logits` (n, vocabulary). Row by row: no second copy of all of them."""
+    import numpy as np
+
+    out = np.empty(len(tokens))
+    for i, (row, token) in enumerate(zip(logits, tokens, strict=True)):
+        best = row.max()
+        out[i] = float(row[token] - best) - np.log(np.exp(row - best).sum(dtype=np.float64))
+    return out

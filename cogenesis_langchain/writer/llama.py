@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.writer.parts import Choices
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CHUNK = 64  # tokens per decode while reading: as fast as 512 on a CPU, and a cancel waits a second at most
 SPIN = "1000"  # rounds: 25% more tokens a second than sleeping at once, and no stall beside a busy program
@@ -108,6 +112,30 @@ class Llama:
         code = self._lib.llama_decode(self._ctx, self._lib.llama_batch_get_one(ids, len(tokens)))
         if code != 0:
             raise WriterError(f"the local model failed while reading (llama_decode: {code})")
+
+    def decode_all(self, tokens: list[int]) -> NDArray[np.float32]:
+        """Reads as `decode`; the logits after each token, (len(tokens), vocabulary).
+
+        They lie in llama.cpp's own memory: use them before the next call.
+        """
+        import numpy as np
+
+        n = len(tokens)
+        ids, all_of_them = (ctypes.c_int32 * n)(*tokens), (ctypes.c_int8 * n)(*[1] * n)
+        batch = self._lib.llama_batch_get_one(ids, n)
+        batch.logits = all_of_them  # get_one asks for the last token's alone
+        code = self._lib.llama_decode(self._ctx, batch)
+        if code != 0:
+            raise WriterError(f"the local model failed while reading (llama_decode: {code})")
+        shape = (n, int(self._lib.llama_vocab_n_tokens(self._vocab)))
+        return np.ctypeslib.as_array(self._lib.llama_get_logits(self._ctx), shape)
+
+    def last_logits(self) -> NDArray[np.float32]:
+        """The logits after the last token that was read, (1, vocabulary); as `decode_all`."""
+        import numpy as np
+
+        shape = (1, int(self._lib.llama_vocab_n_tokens(self._vocab)))
+        return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._ctx, -1), shape)
 
     def length(self) -> int:
         """Tokens in the state."""

@@ -32,6 +32,9 @@ from cogenesis_langchain.writer.protocol import Writer
 from cogenesis_langchain.writer.remote import RemoteWriter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cogenesis_langchain.writer.states import KeptStates
 
 __all__ = ["LlamaCppWriter", "Prompt", "RemoteWriter", "Turn", "Writer"]
@@ -209,6 +212,21 @@ class LlamaCppWriter:
                 if token != Choices.END and choices.chosen is None:
                     self._live.feed(llama, [token])
         return chosen
+
+    def score(self, prompt: Prompt, text: str, *, scope: str = "") -> NDArray[np.float64]:
+        """(n_tokens,) Log-probability, in nats, of each token of `text` as the answer to `prompt`.
+
+        The state before the last part of the prompt is kept under `scope`, as `write` does. The text's end
+        is no token of it. Raises WriterError as `write` does, and where prompt and text leave no room.
+        """
+        import numpy as np
+
+        llama = self._llama()
+        wanted = llama.tokens(text)
+        tokens = self._tokens(llama, prompt, room=len(wanted))
+        with self._turnstile.foreground():
+            self._read(llama, scope, tokens)
+            return self._live.score(llama, wanted) if wanted else np.empty(0)
 
     def count(self, text: str) -> int:
         """Tokens of a text, tokenised as plain text."""

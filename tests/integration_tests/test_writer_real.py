@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
+from cogenesis_langchain.writer.llama import CHUNK
 from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
 from cogenesis_langchain.writer.states import KeptStates
 
@@ -95,6 +97,50 @@ def test_a_cancelled_warming_lets_go(writer: LlamaCppWriter) -> None:
     cancel.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_scores_are_the_model_s_own_probabilities(writer: LlamaCppWriter) -> None:
+    """What the model would write itself is likelier than anything else, and likelihoods are proper."""
+    asked = prompt("Write a line about rain.")
+    own = write(writer, asked, "ada", n=80)
+    logs = writer.score(asked, own, scope="ada")
+    assert logs.shape == (writer.count(own),)
+    assert logs.max() <= 0
+    assert writer.score(asked, own[::-1], scope="ada").mean() < logs.mean() - 1
+    llama = writer._llama()
+    writer._read(llama, "ada", writer._tokens(llama, asked))
+    row = llama.last_logits()[0].astype(float)
+    first = row[llama.tokens(own)[0]] - row.max() - np.log(np.exp(row - row.max()).sum())
+    assert logs[0] == pytest.approx(first, abs=1e-3)
+
+
+def test_a_score_does_not_depend_on_chunks_or_what_was_read(writer: LlamaCppWriter) -> None:
+    """Cold, from a live and from a kept state: the same numbers; token by token, but for rounding."""
+    asked, text = prompt("Write a line about rain."), "The rain falls on the garden wall. " * 12
+    cold = writer.score(asked, text, scope="ada")
+    assert len(cold) > CHUNK
+    assert writer.score(asked, text, scope="ada") == pytest.approx(cold, abs=0.02)
+    write(writer, prompt("Write a line about snow."), "bob")
+    assert writer.score(asked, text, scope="ada") == pytest.approx(cold, abs=0.02)
+    llama, live, wanted = writer._llama(), writer._live, writer._llama().tokens(text)[:8]
+    writer._read(llama, "ada", writer._tokens(llama, asked))
+    single = []
+    for token in wanted:
+        single.append(live.score(llama, [token])[0])
+        live.feed(llama, [token])
+    assert single == pytest.approx(list(cold[:8]), abs=0.25)
+
+
+def test_scoring_leaves_the_state_in_order(writer: LlamaCppWriter) -> None:
+    """A text written after a score is the one written before it; nothing to score is no number."""
+    asked = prompt("Write a line about rain.")
+    before = write(writer, asked, "ada")
+    assert writer.score(asked, "", scope="ada").shape == (0,)
+    writer.score(asked, "Nothing but rain, all day long.", scope="ada")
+    assert writer._llama().length() == len(writer._live.tokens)
+    assert write(writer, asked, "ada") == before
+    with pytest.raises(WriterError, match="n_ctx is 512"):
+        writer.score(asked, "rain " * 600, scope="ada")
 
 
 @pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "\n" * 100_000, "\0\0", "1" * 100_000])
