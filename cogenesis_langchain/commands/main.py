@@ -17,6 +17,7 @@ from cogenesis_langchain.commands import (
     doctor,
     eval,
     explain,
+    ledger,
     models,
     policy,
     receipts,
@@ -43,6 +44,7 @@ app.command("explain")(explain.explain)
 app.add_typer(context.app, name="context")
 app.add_typer(models.app, name="models")
 app.command("receipts")(receipts.receipts)
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
 app.command("doctor")(doctor.doctor)
 app.add_typer(eval.app, name="eval")

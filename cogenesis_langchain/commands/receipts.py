@@ -53,7 +53,9 @@ def _show(sent: list[Entry], kept: list[Entry], report: VerifyReport | None) -> 
         told = "unbounded" if receipt.bits is None else f"at most {receipt.bits:.1f} bits"
         step = f"{receipt.route}:{receipt.level}" if receipt.level else receipt.route
         out.print(f"{receipt.time}  {receipt.status}  {step}  {told}  {receipt.endpoint}", markup=False)
-        out.print(f"  id {receipt.id}  attempt {entry.attempt}  sha256 {receipt.body_sha256}", markup=False)
+        key = f"key {entry.key[:8]}" if entry.key else "no key"
+        shown = f"  id {receipt.id}  attempt {entry.attempt}  {key}  sha256 {receipt.body_sha256}"
+        out.print(shown, markup=False)
         sys.stdout.write(
             "  (body erased, or without its key)\n\n" if entry.body is None else f"{_shown(entry.body)}\n\n"
         )
