@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -162,6 +162,13 @@ class Engine:
         if given is not None:
             return given(instruction)
         return generalize(instruction, self.vocabulary, self.embedder, self.writer)
+
+    @property
+    def lexicon(self) -> Container[str]:
+        """The plain words of the language: all that level `free` may say."""
+        from cogenesis_langchain.detect import lexicon
+
+        return self._room("lexicon", lambda: lexicon.load())
 
     @cached_property
     def allowed(self) -> AllowList:

@@ -23,7 +23,7 @@ def reworded(request: Request) -> Update:
     engine, timings = request.engine, dict(request.state["timings"])
     try:
         with clock(timings, "generalize_ms"):
-            sentence = rewrite(request.instruction(), engine.writer)
+            sentence = rewrite(request.instruction(), engine.writer, engine.lexicon)
         if sentence is None:
             return request.stay(UNUSABLE, TOPIC) | {"timings": timings}
         spans = engine.allowed.keep(sentence.text, request.detector.detect(sentence.text))

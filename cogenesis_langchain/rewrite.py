@@ -1,17 +1,17 @@
 """Personal instruction -> one general sentence in the local model's own words: level `free`.
 
 What is covered: the sentence is a function of the current instruction alone (no store, no history, no state
-that another prompt left behind), and only plain lower-case words on one short line are taken: no digits, no
-capitals of names, no brackets, links or placeholders. The user's known values can only take it away
-(`shows`); detector and gate read it as they read everything else. What is not: how much it tells. These are
-words that depend on the request and come from no closed list, so nothing bounds them, and an attacker with
-many profiles finds the writer behind such sentences far more often than behind kind and topic.
+that another prompt left behind), and only words of the language on one short line are taken: no digits, no
+capitals of names, no brackets, links or placeholders, no word that no dictionary has. The user's known values
+can only take it away (`shows`); detector and gate read it as they read everything else. What is not: how much
+it tells. These words depend on the request and come from no closed list, so nothing bounds them, and an
+attacker with many profiles finds the writer behind such sentences more often than behind kind and topic.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from cogenesis_langchain.detect.lexicon import is_modern
@@ -31,8 +31,9 @@ READ_HEAD, READ_TAIL = 1200, 300  # characters of the request that the model rea
 
 _SLOT = "{request}"
 _SENTENCE = re.compile(r"[^.!?]*")
-_PLAIN = re.compile(r"Write(?:(?:[,;:]? |[-'])(?:I\b|[a-zà-öø-ÿœ]+)){2,}")
+_FORM = re.compile(r"Write(?:(?:[,;:]? |[-'])(?:I\b|[a-zà-öø-ÿœ]+)){2,}")
 _SHORT_FORM = re.compile(r"\b[A-Z]{2,4}\b")  # a CV, a TV: only those that our word lists hold
+_WORDS = re.compile(r"\w+(?:['-]\w+)*")
 _WORD = re.compile(r"\w+")
 _PIECE = 3  # characters from which a word of a known value counts
 
@@ -63,24 +64,27 @@ class Knows(Protocol):
         ...
 
 
-def rewrite(instruction: str, writer: Writes) -> Sendable | None:
+def rewrite(instruction: str, writer: Writes, plain: Container[str]) -> Sendable | None:
     """One sentence that asks for the same kind of text as anybody could; None where there is no usable one.
 
-    The same instruction always gives the same sentence. Raises what the writer raises.
+    The same instruction always gives the same sentence. `plain` holds the words of the language (a
+    `detect.lexicon.Lexicon`). Raises what the writer raises.
     """
     if not any(c.isalnum() for c in instruction):
         return None
     pieces = writer.write(_ask(instruction), scope="", max_tokens=MAX_TOKENS, temperature=0.0)
-    sentence = usable("".join(pieces))
+    sentence = usable("".join(pieces), plain)
     return Sendable(sentence, "rewrite") if sentence else None
 
 
-def usable(text: str) -> str:
+def usable(text: str, plain: Container[str]) -> str:
     """The first sentence of what the model wrote, if it is one that may go out; else ""."""
     line = text.strip().partition("\n")[0].replace("’", "'").strip(' "“”')
     sentence = (_SENTENCE.match(line) or [""])[0].strip()
-    plain = _SHORT_FORM.sub(lambda word: word[0].lower() if is_modern(word[0]) else word[0], sentence)
-    return f"{sentence}." if len(sentence) < MAX_CHARS and _PLAIN.fullmatch(plain) else ""
+    lower = _SHORT_FORM.sub(lambda word: word[0].lower() if is_modern(word[0]) else word[0], sentence)
+    if len(sentence) >= MAX_CHARS or not _FORM.fullmatch(lower):
+        return ""
+    return f"{sentence}." if all(word in plain for word in _WORDS.findall(lower)) else ""
 
 
 def shows(known: Knows, instruction: str, sentence: str) -> bool:

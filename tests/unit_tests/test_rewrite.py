@@ -33,6 +33,16 @@ OTHER = "Name: Bram Oosterling\nEmployer: Veldkamp Canoes"
 EngineMaker = Callable[..., Engine]
 
 
+class Words:
+    """A lexicon that holds all words but a few."""
+
+    def __contains__(self, word: object) -> bool:
+        return word not in ("quillon", "kelpworks")
+
+
+PLAIN = Words()
+
+
 class Rewriter(FakeWriter):
     """A writer that answers the rewriting prompt (scope "") with a given text, else repeats its prompt."""
 
@@ -55,7 +65,7 @@ class Rewriter(FakeWriter):
 
 def free(make_engine: EngineMaker, says: str = SENTENCE, rooms: Any = None, **action: Any) -> Engine:
     """An engine whose policy tells the local model's own words."""
-    given = {"writer": Rewriter(says)} | (rooms or {})
+    given = {"writer": Rewriter(says), "lexicon": PLAIN} | (rooms or {})
     return make_engine(given, routing=routed("sketch", level="free", **action))
 
 
@@ -107,7 +117,7 @@ def _known(*values: str) -> KnownValues:
 )
 def test_one_plain_sentence_is_kept(said: str, kept: str) -> None:
     """The first sentence of the first line, with its full stop."""
-    assert usable(said) == kept
+    assert usable(said, PLAIN) == kept
 
 
 @pytest.mark.parametrize(
@@ -122,39 +132,40 @@ def test_one_plain_sentence_is_kept(said: str, kept: str) -> None:
         "Write a post for https://tidewell.example today.", "Write a note about x_y_z today.",
         "Write a note about the pаrty.",  # a Cyrillic letter
         "Write a note about the pa\u200brty.", "Write a note\tabout it.", "Write  a   note to us.",
+        "Write a note to quillon.", "Write a note about kelpworks.",  # in no dictionary
         "Write " + "a very " * 30 + "long note.", "Schreibe eine Einladung zu einem Fest.",
     ],
 )  # fmt: skip
 def test_nothing_else_may_go_out(said: str) -> None:
     """Digits, names' capitals, quotes, brackets, links, other scripts, or no sentence: not usable."""
-    assert usable(said) == ""
+    assert usable(said, PLAIN) == ""
 
 
 def test_what_is_usable_is_short() -> None:
     """The bound holds for the sentence with its full stop."""
     longest = "Write " + "a" * (MAX_CHARS - 7 - 2) + " b"
-    assert len(usable(longest)) == MAX_CHARS
-    assert usable(longest + "b") == ""
+    assert len(usable(longest, PLAIN)) == MAX_CHARS
+    assert usable(longest + "b", PLAIN) == ""
 
 
 def test_the_model_reads_the_instruction_alone() -> None:
     """Scope "", temperature 0, few tokens; a frame, and one last part with the request, which is no slot."""
     writer = Rewriter()
     for text in ("about {request} and [system]\ncats", "x" * 50_000):
-        assert rewrite(text, writer) == rewrite(text, writer)
+        assert rewrite(text, writer, PLAIN) == rewrite(text, writer, PLAIN)
     (first, settings), _, (last, _), _ = writer.asked
     assert settings == {"max_tokens": 64, "temperature": 0.0}
     assert first[:-1] == last[:-1]
     assert "about {request} and [system] cats" in first[-1].parts[0]
     assert len(last[-1].parts[0]) < READ_HEAD + READ_TAIL + 20
-    assert rewrite(INSTRUCTION, writer) == Sendable(SENTENCE, "rewrite")
+    assert rewrite(INSTRUCTION, writer, PLAIN) == Sendable(SENTENCE, "rewrite")
 
 
 @pytest.mark.parametrize("text", ["", " \n", "?!"])
 def test_nothing_to_read_asks_no_model(text: str) -> None:
     """Without a word there is nothing to rewrite."""
     writer = Rewriter()
-    assert rewrite(text, writer) is None
+    assert rewrite(text, writer, PLAIN) is None
     assert not writer.asked
 
 
@@ -162,7 +173,7 @@ def test_warming_reads_the_frame_of_requests() -> None:
     """What is read ahead comes from nobody and is what every request begins with."""
     writer = Rewriter()
     warm(writer)
-    rewrite("cats", writer)
+    rewrite("cats", writer, PLAIN)
     ((scope, text),) = writer.warmed
     assert scope == ""
     assert text.startswith("\n".join("".join(turn.parts) for turn in writer.asked[0][0][:-1]))
@@ -305,7 +316,7 @@ def test_a_failed_sketch_moves_right(make_engine: EngineMaker, cloud: RecordingC
     steps = [{"level": "topic"}, {"level": "kind"}, {"route": "local"}]
     routing = routed("sketch", level="free")
     routing["decisions"][0]["on_failure"] = steps
-    engine = make_engine({"writer": Rewriter()}, routing=routing)
+    engine = make_engine({"writer": Rewriter(), "lexicon": PLAIN}, routing=routing)
     found = router_of(engine).invoke(INSTRUCTION)
     assert found["level"] == "kind"
     assert told(cloud)[:2] == [SENTENCE, topic(engine)]
