@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.embed import Embedder
     from cogenesis_langchain.generalize import Vocabulary
     from cogenesis_langchain.known.matcher import KnownValues
+    from cogenesis_langchain.rewrite import Plain
     from cogenesis_langchain.store import ContextSource
     from cogenesis_langchain.writer.local import Writer
     from cogenesis_langchain.writer.states import KeptStates
@@ -164,7 +165,7 @@ class Engine:
         return generalize(instruction, self.vocabulary, self.embedder, self.writer)
 
     @property
-    def lexicon(self) -> Container[str]:
+    def lexicon(self) -> Plain:
         """The plain words of the language: all that level `free` may say."""
         from cogenesis_langchain.detect import lexicon
 

@@ -11,7 +11,7 @@ attacker with many profiles finds the writer behind such sentences more often th
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from cogenesis_langchain.detect.lexicon import is_modern
@@ -56,6 +56,12 @@ class Warms(Protocol):
         ...
 
 
+class Plain(Protocol):
+    """The words of a language; `detect.lexicon.Lexicon` is one."""
+
+    def __contains__(self, word: str, /) -> bool: ...
+
+
 class Knows(Protocol):
     """The part of `known.KnownValues` that is needed here."""
 
@@ -64,11 +70,11 @@ class Knows(Protocol):
         ...
 
 
-def rewrite(instruction: str, writer: Writes, plain: Container[str]) -> Sendable | None:
+def rewrite(instruction: str, writer: Writes, plain: Plain) -> Sendable | None:
     """One sentence that asks for the same kind of text as anybody could; None where there is no usable one.
 
-    The same instruction always gives the same sentence. `plain` holds the words of the language (a
-    `detect.lexicon.Lexicon`). Raises what the writer raises.
+    The same instruction always gives the same sentence. `plain` holds all words that it may have.
+    Raises what the writer raises.
     """
     if not any(c.isalnum() for c in instruction):
         return None
@@ -77,7 +83,7 @@ def rewrite(instruction: str, writer: Writes, plain: Container[str]) -> Sendable
     return Sendable(sentence, "rewrite") if sentence else None
 
 
-def usable(text: str, plain: Container[str]) -> str:
+def usable(text: str, plain: Plain) -> str:
     """The first sentence of what the model wrote, if it is one that may go out; else ""."""
     line = text.strip().partition("\n")[0].replace("’", "'").strip(' "“”')
     sentence = (_SENTENCE.match(line) or [""])[0].strip()
