@@ -12,11 +12,8 @@ large one drafts better sketches of every method.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -107,24 +104,17 @@ class StandIn:
 
     Args:
         writer: the model; None loads `CLOUD` at first use.
-        keep: a file where sketches are kept by the task's hash, for the next run.
     """
 
-    def __init__(self, writer: LlamaCppWriter | None = None, keep: Path | None = None) -> None:
+    def __init__(self, writer: LlamaCppWriter | None = None) -> None:
         self._writer = writer
-        self._keep = keep
         self._made: dict[str, str] = {}
-        if keep is not None and keep.is_file():
-            self._made = json.loads(keep.read_text(encoding="utf-8"))
 
     def sketch(self, task: str) -> str | None:
-        """Numbered lines; None where the model's answer is no sketch."""
-        key = hashlib.sha256(task.encode()).hexdigest()
-        if key not in self._made:
-            self._made[key] = self._draft(task)
-            if self._keep is not None:
-                self._keep.write_text(json.dumps(self._made), encoding="utf-8")
-        return self._made[key] or None
+        """Numbered lines; None where the model's answer is no sketch. Drafted once for each task."""
+        if task not in self._made:
+            self._made[task] = self._draft(task)
+        return self._made[task] or None
 
     def _draft(self, task: str) -> str:
         if self._writer is None:

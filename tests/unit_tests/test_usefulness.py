@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,24 +108,20 @@ def test_long_gold_texts_are_read_at_their_beginning() -> None:
     assert set(text.split()) == {"kelp"}
 
 
-def test_the_stand_in_drafts_through_the_router_s_frame_once(tmp_path: Path) -> None:
-    """Scope "", the task between the frame's pieces; a task seen before, also in an earlier run, is kept."""
-    writer, keep = Drafter(SKETCH), tmp_path / "sketches.json"
-    first = StandIn(writer, keep).sketch("Write a note.")
-    assert first
-    assert first.startswith("1. ")
+def test_the_stand_in_drafts_through_the_router_s_frame_once() -> None:
+    """Scope "", the task between the frame's pieces; the same task is drafted once."""
+    writer = Drafter(SKETCH)
+    stand_in = StandIn(writer)  # type: ignore[arg-type]
+    first = stand_in.sketch("Write a note.")
+    assert first == stand_in.sketch("Write a note.")
+    assert (first or "").startswith("1. ")
     ((scope, prompt),) = writer.prompts
     assert scope == ""
     assert "Write a note." in prompt
     assert all(piece in prompt for piece in frame_texts())
-    again = Drafter("must not be asked")
-    assert StandIn(again, keep).sketch("Write a note.") == first
-    assert again.prompts == []
-    assert "Write a note." not in keep.read_text(encoding="utf-8").replace(first, "")
 
 
 def test_an_answer_that_is_no_sketch_is_none() -> None:
     """As in the router: then the local model writes alone."""
     stand_in = StandIn(Drafter("I cannot help with that."))  # type: ignore[arg-type]
-    assert stand_in.sketch("Write a note.") is None
     assert stand_in.sketch("Write a note.") is None
