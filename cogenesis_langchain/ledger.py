@@ -36,12 +36,12 @@ CAP = "privacy.ledger"
 DAY = timedelta(hours=24)
 
 _COUNTED = "kind IN ('intent', 'gate_hit', 'veto')"
-_USER, _TIME = (
-    f"CASE WHEN json_valid(data) THEN json_extract(data, '$.{name}') END" for name in ("user", "time")
-)
+# What is no JSON any more belongs to everybody and to all times, so that it is met, and found to be changed.
+_USER = "CASE WHEN json_valid(data) THEN json_extract(data, '$.user') ELSE '' END"
+_TIME = "CASE WHEN json_valid(data) THEN json_extract(data, '$.time') ELSE '~' END"
 SCHEMA = f"CREATE INDEX IF NOT EXISTS rows_counted ON rows ({_USER}, {_TIME}) WHERE {_COUNTED};"
 _ROWS = "SELECT seq, kind, id, data, mac FROM rows WHERE"
-_OF_USER = f"{_ROWS} {_COUNTED} AND {_USER} = ? AND {_TIME} > ? ORDER BY seq"
+_OF_USER = f"{_ROWS} {_COUNTED} AND {_USER} IN (?, '') AND {_TIME} > ? ORDER BY seq"
 _OF_ALL = f"{_ROWS} {_COUNTED} AND {_TIME} > ? ORDER BY seq"
 _OUTCOMES = f"{_ROWS} kind = 'outcome' AND id IN (SELECT value FROM json_each(?))"  # noqa: S608  (all parts are constants)
 

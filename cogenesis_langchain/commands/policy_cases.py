@@ -132,12 +132,16 @@ def run_case(engine: Any, case: Case) -> Outcome:
 
 
 def _dry_run(engine: Any, case: Case) -> dict[str, Any]:
+    from cogenesis_langchain.audit import Audit
     from cogenesis_langchain.graph import create_privacy_router
     from cogenesis_langchain.state import RouterContext
     from cogenesis_langchain.store import MemoryStore
 
     items = [ContextItem(item.type, item.text) for item in case.context]
-    rooms: dict[str, Any] = {"store": MemoryStore(items, values_of=engine.values_of)}
+    rooms: dict[str, Any] = {
+        "store": MemoryStore(items, values_of=engine.values_of),
+        "audit": Audit(engine.data_dir / "cases"),  # never there: no case stands under what was told before
+    }
     if case.task is not None:
         rooms |= {"generalizer": _told(engine, case.task), "writer": _Unused()}
     given = case.input or [message.model_dump() for message in case.messages]

@@ -44,7 +44,8 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "", "demo", "write", "explain", "context", "context add", "context list", "context values",
-    "context export", "context purge", "models", "models list", "models pull", "models verify", "receipts",
+    "context export", "context purge", "ledger", "ledger show", "models", "models list", "models pull",
+    "models verify", "receipts",
     "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
     "bench write", "eval", "eval detection", "eval evasion", "eval generalize",
 )  # fmt: skip
