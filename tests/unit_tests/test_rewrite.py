@@ -15,6 +15,7 @@ from cogenesis_langchain.commands.running import placed
 from cogenesis_langchain.config import PRESETS, load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import WriterError
+from cogenesis_langchain.evals.disguises import DISGUISES, disguised
 from cogenesis_langchain.generalize import task_sentence
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
 from cogenesis_langchain.known.matcher import KnownValues
@@ -22,7 +23,7 @@ from cogenesis_langchain.rewording import FOUND, UNUSABLE, VETOED
 from cogenesis_langchain.rewrite import MAX_CHARS, READ_HEAD, READ_TAIL, rewrite, shows, usable, warm
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
-from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, leaked
+from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked
 from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level, Sendable
 from cogenesis_langchain.writer.parts import Prompt
 from tests.conftest import INSTRUCTION, USER, routed
@@ -354,6 +355,23 @@ async def test_async_and_streams_tell_the_same(make_engine: EngineMaker, cloud: 
     assert (await router.ainvoke(INSTRUCTION))["text"] == whole
     assert list(router.stream(INSTRUCTION, stream_mode="values"))[-1]["text"] == whole
     assert len(set(cloud.bodies)) == 1
+
+
+def test_a_model_that_repeats_everything_gives_no_value_away(
+    make_engine: EngineMaker, cloud: RecordingCloud
+) -> None:
+    """Every known value in every spelling, in capitals and without: what looks plain is vetoed."""
+    engine = free(make_engine)
+    values, spelt = [value.value for value in canaries()], 0
+    for text in (disguised(value, name) for value in values for name in DISGUISES):
+        for said in (f"Write about {text} and friends.", f"Write about {text.lower()} and friends."):
+            if usable(said, PLAIN):
+                spelt += 1
+                engine.writer.says = said  # type: ignore[attr-defined]
+                router_of(engine).invoke(f"Write about {text} and friends.")
+    assert spelt > 3
+    assert not any("friends" in sentence for sentence in told(cloud))
+    assert not leaked(cloud.raw)
 
 
 def test_a_broken_writer_sends_nothing(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
