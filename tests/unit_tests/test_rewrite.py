@@ -362,15 +362,15 @@ def test_a_model_that_repeats_everything_gives_no_value_away(
 ) -> None:
     """Every known value in every spelling, in capitals and without: what looks plain is vetoed."""
     engine = free(make_engine)
-    values, spelt = [value.value for value in canaries()], 0
+    values, spelt = [value.value for value in canaries()], set()
     for text in (disguised(value, name) for value in values for name in DISGUISES):
         for said in (f"Write about {text} and friends.", f"Write about {text.lower()} and friends."):
-            if usable(said, PLAIN):
-                spelt += 1
+            if sentence := usable(said, PLAIN):
+                spelt.add(sentence)
                 engine.writer.says = said  # type: ignore[attr-defined]
                 router_of(engine).invoke(f"Write about {text} and friends.")
-    assert spelt > 3
-    assert not any("friends" in sentence for sentence in told(cloud))
+    assert len(spelt) > 3
+    assert spelt.isdisjoint(told(cloud))
     assert not leaked(cloud.raw)
 
 
