@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cogenesis_langchain import yaml_lines
+from cogenesis_langchain import additions, yaml_lines
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.types import Level
 
@@ -29,7 +29,6 @@ SIZES = ("tiny", "small", "medium", "large", "full")
 """Names of the shipped groupings, coarsest first; in `full` every fine entry is a group of its own."""
 DEFAULT_SIZE = "medium"
 
-_NAME = re.compile(r"[^\W_](?:[^\W_]|[ '&-](?=[^\W_])){0,59}")
 _WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -195,14 +194,8 @@ def _parsed(name: str) -> Any:
 
 
 def _check_name(name: str, taken: Set[str], key: str) -> None:
-    where = f"key 'vocabulary.{key}.{name}'"
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: a name goes out to the cloud and must be plain words of at most 60 characters; "
-            "put everything else into its description"
-        )
-    if name in taken:
-        raise ConfigError(f"{where}: the shipped lists have this name already; choose another one")
+    if (why := additions.fault(name, taken)) is not None:
+        raise ConfigError(f"key 'vocabulary.{key}.{name}': {why}")
 
 
 def _with_article(name: str) -> str:

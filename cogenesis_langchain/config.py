@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 from pydantic import Field, PlainValidator, PrivateAttr, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from cogenesis_langchain import rules, yaml_lines
+from cogenesis_langchain import additions, rules, yaml_lines
 from cogenesis_langchain.advice import advice, faults_of, not_set
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.faults import Fault, KeyPath, suggest
@@ -169,6 +169,7 @@ def load(
         faults += rule_faults(data, _closed(VocabularyConfig()))
     else:
         faults += read_policy(config.routing, closed=_closed(config.vocabulary))[1]
+        faults += _addition_faults(config.vocabulary)
         if require_keys or (require_keys is None and not is_preset):
             faults += [Fault(path, not_set(variable)) for path, variable in config.missing_variables()]
     if faults or config is None:
@@ -258,6 +259,15 @@ def _closed(added: VocabularyConfig) -> rules.Closed:
         )
 
     return names
+
+
+def _addition_faults(added: VocabularyConfig) -> Iterator[Fault]:
+    """Names that may not be added to the closed lists, which go out."""
+    for key, names in (("kinds", added.kinds), ("topics", added.topics)):
+        taken = _shipped_names("full", key) | _shipped_names(added.size, key)
+        for name in names:
+            if (why := additions.fault(name, taken)) is not None:
+                yield Fault(("vocabulary", key, name), why)
 
 
 @cache

@@ -58,6 +58,11 @@ class Embedder:
         """Load now rather than on first use."""
         self._load()
 
+    def words(self) -> frozenset[str]:
+        """The whole words it reads as one piece, in small letters: about 20,000 that are often written."""
+        tokenizer, _ = self._load()
+        return frozenset(piece for piece in tokenizer.get_vocab() if piece.isalpha())
+
     def _load(self) -> tuple[Any, Any]:
         with self._lock:
             if self._loaded is None:

@@ -21,6 +21,7 @@ from cogenesis_langchain.commands import (
     models,
     policy,
     receipts,
+    vocabulary,
     write,
 )
 from cogenesis_langchain.commands.common import err, report
@@ -46,6 +47,7 @@ app.add_typer(models.app, name="models")
 app.command("receipts")(receipts.receipts)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
+app.add_typer(vocabulary.app, name="vocabulary")
 app.command("doctor")(doctor.doctor)
 app.add_typer(eval.app, name="eval")
 app.add_typer(bench.app, name="bench")

@@ -88,5 +88,5 @@ def _check(names: Any, known: Collection[str | None], key: str, where: str) -> N
         if not (name is None or isinstance(name, str)) or name not in known:
             raise InputError(
                 f"{where}: `{key}`: the lists hold no {json.dumps(name, ensure_ascii=False)}; "
-                "`cogenesis vocabulary show --fine` lists the names"
+                "`cogenesis vocabulary show --size full` lists the names"
             )

@@ -48,6 +48,7 @@ COMMANDS = (
     "models verify", "receipts",
     "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
     "bench write", "eval", "eval detection", "eval evasion", "eval generalize",
+    "vocabulary", "vocabulary show", "vocabulary check", "vocabulary suggest",
 )  # fmt: skip
 FIELDS = {
     "route", "level", "reasons", "spans", "outbound", "sketch", "text", "timings", "receipts", "warnings",
