@@ -39,7 +39,7 @@ WRITER = "qwen2.5-coder-0.5b-instruct"
 WRITINGS = 2
 GOLD_TOKENS = 200  # of a text that many are read: its beginning is where a sketch helps most
 CONTEXT_TOKENS = 1600
-SKETCH_TOKENS = 300
+SKETCH_TOKENS = 160  # about ten points
 _DRAWS = 1000
 
 
