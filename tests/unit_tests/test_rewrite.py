@@ -231,6 +231,7 @@ def test_the_store_may_only_veto(make_engine: EngineMaker, cloud: RecordingCloud
     assert (found["route"], found["level"]) == ("sketch", "topic")
     assert VETOED in found["reasons"]
     assert told(cloud) == [topic(engine)]
+    assert [receipt["bits"] for receipt in found["receipts"]] == [None]
     assert [veto.reason for veto in audit.refusals()] == [VETOED]
     router_of(free(make_engine, HERONS, {"store": other_store()})).invoke(INSTRUCTION)
     assert told(cloud)[-1] == HERONS
@@ -250,6 +251,7 @@ def test_topic_is_next_for_everybody_alike(
         found = router_of(engine).invoke(INSTRUCTION)
         assert found["level"] == "topic"
         assert reason in found["reasons"]
+        assert found["receipts"][0]["bits"] is None  # as asked: that free gave way tells something too
     assert told(cloud) == [topic(engine)] * 2
 
 
