@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.closed_lists import Embeds, Vocabulary, spaced
@@ -58,34 +58,57 @@ def _best(text: str, query: NDArray[np.float32], topics: NDArray[np.float32], li
 
 
 def propose(
-    requests: Sequence[str], scores: Sequence[float], checker: Checker, *, least: int = LEAST
+    requests: Sequence[str],
+    scores: Sequence[float],
+    checker: Checker,
+    embedder: Embeds,
+    *,
+    least: int = LEAST,
 ) -> Iterator[Proposal]:
-    """Topics that badly fitted requests share, those of most requests first; each passes `Checker.check`.
+    """Topics that badly fitted requests share, those of most requests first.
 
-    The same request twice counts once, and one that a proposal covers not again. `least` is never below
-    `LEAST`.
+    Each fits its requests better than what the lists have (mean cosine over mean of `scores`), and passes
+    `Checker.check`. The same request twice counts once, and one that a proposal covers not again. `least`
+    is never below `LEAST`.
     """
     least, refused = max(least, LEAST), set[str]()
-    left = [_content(text) for text in dict.fromkeys(_misfits(requests, scores))]
+    left = _misfits(requests, scores)
     while (word := _commonest(left, refused, least)) is not None:
-        covered = [words for words in left if word in words]
-        name = Counter(words[word] for words in covered).most_common(1)[0][0]
-        verdict = checker.check({}, {name: ""})[0]
         refused.add(word)
-        if verdict.ok:
+        covered = [one for one in left if word in one.words]
+        name = Counter(one.words[word] for one in covered).most_common(1)[0][0]
+        verdict = checker.check({}, {name: ""})[0]
+        if verdict.ok and _fits_better(name, covered, embedder):
             yield Proposal(name, len(covered), verdict.bits)
-            left = [words for words in left if word not in words]
+            left = [one for one in left if word not in one.words]
 
 
-def _misfits(requests: Sequence[str], scores: Sequence[float]) -> Iterator[str]:
-    for text, score in zip(requests, scores, strict=True):
-        if score < FITS:
-            yield " ".join(text.split())
+@dataclass(frozen=True, slots=True)
+class _Misfit:
+    """A request, how well the best topic fits it, and its words: without plural -> as written."""
+
+    text: str = field(repr=False)
+    score: float
+    words: Mapping[str, str] = field(repr=False)
 
 
-def _commonest(left: Sequence[Mapping[str, str]], refused: set[str], least: int) -> str | None:
+def _misfits(requests: Sequence[str], scores: Sequence[float]) -> list[_Misfit]:
+    found = {
+        (flat := " ".join(text.split())): _Misfit(flat, score, _content(flat))
+        for text, score in zip(requests, scores, strict=True)
+        if score < FITS
+    }
+    return list(found.values())
+
+
+def _fits_better(name: str, covered: Sequence[_Misfit], embedder: Embeds) -> bool:
+    rows = embedder.embed([name, *(one.text for one in covered)])
+    return float((rows[1:] @ rows[0]).mean()) > sum(one.score for one in covered) / len(covered)
+
+
+def _commonest(left: Sequence[_Misfit], refused: set[str], least: int) -> str | None:
     """The word of most requests, the first in the alphabet among equals."""
-    counted = Counter(word for words in left for word in words if word not in refused)
+    counted = Counter(word for one in left for word in one.words if word not in refused)
     ranked = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
     return ranked[0][0] if ranked and ranked[0][1] >= least else None
 

@@ -133,8 +133,9 @@ def suggest(
 ) -> None:
     """Topics to add where the lists fit your requests badly: common words that several of them share.
 
-    Each one passes `check`. covers: requests that hold it and fit no topic well. bits: what every request
-    would tell more. Requests are read on this machine and not kept; only the words proposed are shown.
+    Each one passes `check` and fits its requests better than what the lists have. covers: requests that
+    hold it and fit no topic well. bits: what every request would tell more. Requests are read on this
+    machine and not kept; only the words proposed are shown.
     """
     from cogenesis_langchain.vocabulary_suggest import FITS, fits, propose
 
@@ -143,7 +144,8 @@ def suggest(
     try:
         with err.status("reading the requests"):
             scores = fits(requests, engine.vocabulary, engine.embedder)
-            found = [one.as_dict() for one in propose(requests, scores, _checker(engine), least=least)]
+            proposals = propose(requests, scores, _checker(engine), engine.embedder, least=least)
+            found = [one.as_dict() for one in proposals]
     finally:
         engine.close()
     report = {"requests": len(requests), "fit_badly": sum(score < FITS for score in scores), "topics": found}

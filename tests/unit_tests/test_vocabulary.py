@@ -172,21 +172,28 @@ REQUESTS = [
 
 def test_common_words_of_three_badly_fitting_requests_are_proposed() -> None:
     """Not rare ones, not those of two requests, not names; singular and plural count as one."""
-    found = list(propose(REQUESTS, [0.0] * len(REQUESTS), _checker()))
+    found = list(propose(REQUESTS, [0.0] * len(REQUESTS), _checker(), FakeEmbedder()))
     assert [(one.name, one.requests) for one in found] == [("goat", 3)]
     assert found[0].bits == _checker().check({}, {"goat": ""})[0].bits
 
 
 def test_fewer_than_three_requests_are_never_enough() -> None:
     """Whatever is asked for, and a request that is there three times is one request."""
-    assert list(propose(["a lamp", "the lamp"], [0.0] * 2, _checker(), least=1)) == []
-    assert list(propose(["a lamp"] * LEAST, [0.0] * LEAST, _checker())) == []
+    assert list(propose(["a lamp", "the lamp"], [0.0] * 2, _checker(), FakeEmbedder(), least=1)) == []
+    assert list(propose(["a lamp"] * LEAST, [0.0] * LEAST, _checker(), FakeEmbedder())) == []
 
 
 def test_requests_that_fit_do_not_count() -> None:
     """Two of the three goats fit a topic already."""
     scores = [FITS, FITS + 0.1] + [0.0] * (len(REQUESTS) - 2)
-    assert list(propose(REQUESTS, scores, _checker())) == []
+    assert list(propose(REQUESTS, scores, _checker(), FakeEmbedder())) == []
+
+
+def test_a_word_that_says_less_than_the_lists_is_not_proposed() -> None:
+    """It must be nearer to its requests than the best topic is: here goats are, and then no longer."""
+    for score, count in ((0.2, 1), (FITS - 0.01, 0)):
+        found = propose(REQUESTS[:3], [score] * 3, _checker(), FakeEmbedder())
+        assert len(list(found)) == count
 
 
 def test_a_request_that_names_a_topic_fits() -> None:
