@@ -49,9 +49,10 @@ def generalize(
     """How often the kind and topic that go out are right, as labelled by people.
 
     right: the group that would go out holds a name the labels accept. The requests of the split tune may be
-    looked at while the lists are improved; those of held are only counted. asked: share of the requests for
-    which the local model had to choose. time: of choosing, over that of 20 tokens decoded by the same model
-    in the same run. Takes about a second for each request and size.
+    looked at while the lists are improved; those of held are only counted. Of the shipped ones, the plain
+    say what they want, and the terse are hard on purpose. asked: share of the requests for which the local
+    model had to choose. time: of choosing, over that of 20 tokens decoded by the same model in the same
+    run. Takes about a second for each request and size.
     """
     from cogenesis_langchain.closed_lists import SIZES, Vocabulary
     from cogenesis_langchain.evals.labelled import SPLITS, read_labelled
@@ -92,7 +93,7 @@ def _measured(engine: Any, rows: Sequence[Any], lists: Sequence[Any]) -> list[di
 
 def _show(model: str, found: Sequence[dict[str, Any]]) -> None:
     table = Table(title=f"kind and topic, chosen with {model}")
-    for name in ("size", "split"):
+    for name in ("size", "of"):
         table.add_column(name)
     for name in (
         "requests",
@@ -107,7 +108,7 @@ def _show(model: str, found: Sequence[dict[str, Any]]) -> None:
         table.add_column(name, justify="right")
     for one in found:
         told = (str(one["kinds"]), str(one["topics"]), f"{one['bits_kind']:.1f}", f"{one['bits_topic']:.1f}")
-        for name, split in one["splits"].items():
+        for name, split in (one["splits"] | one["styles"]).items():
             shares = [f"{split[key]:.3f}" for key in ("kind", "topic", "both")]
             table.add_row(one["size"], name, str(split["rows"]), *shares, *told)
     print_table(table)

@@ -55,6 +55,7 @@ class Accuracy:
 
     vocabulary: Vocabulary
     splits: dict[str, Hits] = field(default_factory=dict)
+    styles: dict[str, Hits] = field(default_factory=dict)
     asked: int = 0
     seconds: list[float] = field(default_factory=list)
     yardstick: list[float] = field(default_factory=list)
@@ -79,6 +80,7 @@ class Accuracy:
             "bits_kind": _rounded(lists.bits(Level.KIND)),
             "bits_topic": _rounded(lists.bits(Level.TOPIC)),
             "splits": {name: self.splits[name].as_dict() for name in SPLITS if name in self.splits},
+            "styles": {name: hits.as_dict() for name, hits in sorted(self.styles.items())},
             "asked": round(self.asked / self.rows, 4),
             "ratio_median": _rounded(unit and statistics.median(self.seconds) / unit),
             "ratio_mean": _rounded(unit and statistics.fmean(self.seconds) / unit),
@@ -138,6 +140,8 @@ def right(task: GenericTask, row: Labelled, vocabulary: Vocabulary) -> tuple[boo
 def _score(found: Accuracy, row: Labelled, task: GenericTask) -> None:
     kind, topic = right(task, row, found.vocabulary)
     found.splits.setdefault(row.split, Hits()).add(kind, topic)
+    if row.style:
+        found.styles.setdefault(row.style, Hits()).add(kind, topic)
     if row.split == SPLITS[0] and not (kind and topic):
         found.wrong.append({"id": row.id, "kind": task.kind, "topic": task.topic, "right": [kind, topic]})
 

@@ -1,8 +1,9 @@
 """Requests with the kinds and topics that a careful reader accepts. Pure.
 
 `.jsonl`, an object a line: `instruction`, `kinds` and `topics` (names of the fine lists, or of additions;
-`null` among the topics: none need fit), `id` and `split` where there are any. A row of the split `tune`
-may be looked at while the lists are improved; one of `held` is only scored.
+`null` among the topics: none need fit), `id`, `split` and `style` where there are any. A row of the split
+`tune` may be looked at while the lists are improved; one of `held` is only scored. `style` is any word;
+shares are told for each.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Labelled:
     kinds: frozenset[str]
     topics: frozenset[str | None]
     split: str = SPLITS[0]
+    style: str = ""
 
 
 def read_labelled(path: Path | None, vocabulary: Vocabulary, split: str | None = None) -> list[Labelled]:
@@ -78,7 +80,8 @@ def _row(line: str, number: int, where: str, vocabulary: Vocabulary) -> Labelled
         raise InputError(f"{where}: `split` is one of {', '.join(SPLITS)}")
     _check(kinds, vocabulary.kind_of, "kinds", where)
     _check(topics, {*vocabulary.topic_of, None}, "topics", where)
-    return Labelled(str(entry.get("id", number)), instruction, frozenset(kinds), frozenset(topics), split)
+    name, style = str(entry.get("id", number)), str(entry.get("style", ""))
+    return Labelled(name, instruction, frozenset(kinds), frozenset(topics), split, style)
 
 
 def _check(names: Any, known: Collection[str | None], key: str, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,20 @@ def test_shares_are_counted_by_split_and_held_rows_are_never_shown() -> None:
     assert found["splits"]["held"] == {"rows": 2, "kind": 0.5, "topic": 0.0, "both": 0.0}
     assert found["wrong"] == [{"id": "x", "kind": "poem", "topic": "pets", "right": [False, True]}]
     assert "dog" not in json.dumps(found)
+    assert found["styles"] == {}
     assert found["ratio_median"] is None
+
+
+@pytest.mark.usefixtures("poems_about_pets")
+def test_shares_are_told_for_each_style_too() -> None:
+    """Where a row names one."""
+    rows = [replace(_row({kind}, {"pets"}), style=style) for kind, style in (("poem", "a"), ("memo", "b"))]
+    found = _measured([*rows, _row({"memo"}, {"pets"})]).as_dict()
+    assert found["styles"] == {
+        "a": {"rows": 1, "kind": 1.0, "topic": 1.0, "both": 1.0},
+        "b": {"rows": 1, "kind": 0.0, "topic": 1.0, "both": 0.0},
+    }
+    assert found["splits"]["tune"]["rows"] == 3
 
 
 def test_time_is_told_in_tokens_of_the_same_run() -> None:
