@@ -3,14 +3,13 @@
 `tfidf` compares words and letters, `minilm` meanings, `trained` has seen pairs of profile and outgoing body
 of *other* persons and learned what the mechanism lets through. Every number of a trained part comes from a
 model that saw neither the test person nor the candidate: persons are dealt into folds, and there is a model
-for each pair of folds. Scores become a posterior over the candidates by a conditional logit (McFadden 1974)
-that is fitted on the other folds: for the first two attackers it is a temperature and a choice among a few
-ways to compare, for the third the weights of all features.
+for each pair of folds. The first two are tried with and without the earlier writings of each person, and the
+better way, on the other folds, counts. `posterior` makes probabilities of the scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -20,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.closed_lists import Embeds
+from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.persons import Person
-
-Array = NDArray[np.float64]
+from cogenesis_langchain.evals.posterior import Array
 
 FOLDS = 5
-ATTACKERS = ("tfidf", "minilm", "trained")
 _WRITING_CHARS = 600  # of each earlier writing are embedded
 _WORDS = 1000  # of bodies, for which a probability is learned
 _NEIGHBOURS = 12
@@ -97,6 +95,16 @@ class Seen:
     text: str = field(repr=False)
 
 
+def check_installed() -> None:
+    """Raises InputError where scikit-learn is missing, before any work is done."""
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "the attackers need scikit-learn: install it with pip install 'cogenesis-langchain[evals]'"
+        ) from None
+
+
 # --- how well a body goes with a profile ------------------------------------------------------------------
 
 
@@ -116,6 +124,16 @@ def _unusual(scores: Array, whose: Any) -> Array:
     ]  # (persons, candidates)
     found = scores - others[whose]
     return np.where(np.abs(found) > _NOISE, found, 0.0)
+
+
+def overlap(texts: Sequence[str], others: Sequence[str]) -> Array:
+    """(texts, others) Cosines of their words, rare ones weighing more."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
+    against = vectorizer.fit_transform(others)
+    cosines: Array = (vectorizer.transform(texts) @ against.T).toarray()
+    return cosines
 
 
 def _by_words(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
@@ -138,7 +156,7 @@ def _by_words(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
 
 def _by_meaning(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     vectors, whose, written = held.chunks
-    cosines = _embedded(seen, held) @ vectors.T  # (bodies, chunks)
+    cosines = embedded(seen, held) @ vectors.T  # (bodies, chunks)
     everyone = range(len(held.persons))
     best = [cosines[:, (whose == n) & ~written].max(axis=1) for n in everyone]
     mean = [cosines[:, (whose == n) & ~written].mean(axis=1) for n in everyone]
@@ -148,7 +166,7 @@ def _by_meaning(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     return {f"minilm {name}": np.stack(scores, axis=1) for name, scores in named.items()}
 
 
-def _embedded(seen: Sequence[Seen], held: Holdings) -> NDArray[np.float32]:
+def embedded(seen: Sequence[Seen], held: Holdings) -> NDArray[np.float32]:
     """(len(seen), d); each different text is embedded once."""
     texts = list(dict.fromkeys(one.text for one in seen))
     vectors = dict(zip(texts, held.embedder.embed(texts), strict=True))
@@ -157,7 +175,7 @@ def _embedded(seen: Sequence[Seen], held: Holdings) -> NDArray[np.float32]:
 
 def _learned(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     """What models say that were fitted on other persons' pairs; filled block by block of folds."""
-    bags, bodies = _bags(seen), _embedded(seen, held)
+    bags, bodies = bags_of(seen), embedded(seen, held)
     asked = np.stack([held.requests[one.request] for one in seen])
     whose = np.array([one.person for one in seen])
     shape = (len(seen), len(held.persons))
@@ -181,7 +199,7 @@ def _learned(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     return found
 
 
-def _bags(seen: Sequence[Seen]) -> Array:
+def bags_of(seen: Sequence[Seen]) -> Array:
     """(bodies, words) Which of the commonest words stand in each body."""
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -245,91 +263,3 @@ def _unit(rows: Any) -> Any:
     """Rows of unit length; what is nothing but rounding becomes nothing."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.where(length > _NOISE, rows / np.maximum(length, _NOISE), 0)
-
-
-# --- from scores to a posterior ---------------------------------------------------------------------------
-
-
-def pooled(scores: Mapping[str, Array], seen: Sequence[Seen], together: int) -> tuple[dict[str, Array], Any]:
-    """Scores added up over what one person sent, and whose they are; as they are for one request."""
-    whose = np.array([one.person for one in seen])
-    if together == 1:
-        return dict(scores), whose
-    persons = np.unique(whose)
-    return {
-        name: np.stack([rows[whose == person].sum(axis=0) for person in persons])
-        for name, rows in scores.items()
-    }, persons
-
-
-def posteriors(scores: Mapping[str, Array], whose: Any, folds: Any) -> dict[str, Array]:
-    """Attacker -> (rows, persons): the probability of each candidate, fitted on the other folds."""
-    found = {name: np.zeros((len(whose), len(folds))) for name in ATTACKERS}
-    for fold in range(int(folds.max()) + 1):
-        test = folds[whose] == fold
-        others = np.flatnonzero(folds != fold)
-        place = np.full(len(folds), -1)
-        place[others] = np.arange(len(others))
-        if not test.any() or test.all():
-            continue
-        for attacker in ATTACKERS:
-            names = [name for name in scores if name.startswith(attacker) or attacker == "trained"]
-            x = np.stack([_centred(scores[name], whose, others) for name in names], axis=2)
-            known, true = x[~test][:, others], place[whose[~test]]
-            if attacker == "trained":
-                weights = _fit(known, true)
-            else:
-                weights = _best_one(known, true)
-            found[attacker][test] = _softmax(x[test] @ weights)
-    return found
-
-
-def _centred(scores: Array, whose: Any, others: Any) -> Array:
-    """About the mean of each row, in units of the spread among the training persons."""
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    spread = centred[np.isin(whose, others)][:, others].std()
-    return centred / spread if spread > 1e-9 else np.zeros_like(centred)
-
-
-def _best_one(x: Array, true: Any) -> Array:
-    """(f,) Weights that use the one feature that explains the training rows best, with its temperature."""
-    best, chosen = -np.inf, np.zeros(x.shape[2])
-    for number in range(x.shape[2]):
-        weight = max(float(_fit(x[:, :, [number]], true)[0]), 1e-3)
-        fit = float(_log_softmax(x[:, :, number] * weight)[np.arange(len(true)), true].sum())
-        if fit > best:
-            best, chosen = fit, np.eye(x.shape[2])[number] * weight
-    return chosen
-
-
-def _fit(x: Array, true: Any, *, ridge: float = 1.0, steps: int = 30) -> Array:
-    """(f,) Weights of a conditional logit by Newton's method. x: (rows, candidates, f); true: (rows,)."""
-    rows, weights = np.arange(len(true)), np.zeros(x.shape[2])
-
-    def fit(tried: Array) -> float:
-        return float(_log_softmax(x @ tried)[rows, true].sum() - ridge / 2 * tried @ tried)
-
-    reached = fit(weights)
-    for _ in range(steps):
-        p = _softmax(x @ weights)
-        mean = np.einsum("rc,rcf->rf", p, x)
-        slope = (x[rows, true] - mean).sum(axis=0) - ridge * weights
-        bend = np.einsum("rcf,rcg->fg", p[:, :, None] * x, x, optimize=True) - mean.T @ mean
-        step = np.linalg.solve(bend + ridge * np.eye(len(weights)), slope)
-        while (better := fit(weights + step)) < reached and np.abs(step).max() > _NOISE:
-            step = step / 2
-        if better - reached < _NOISE * len(true):
-            break
-        weights, reached = weights + step, better
-    return weights
-
-
-def _log_softmax(scores: Array) -> Array:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    logs: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs
-
-
-def _softmax(scores: Array) -> Array:
-    probabilities: Array = np.exp(_log_softmax(scores))
-    return probabilities

@@ -1,4 +1,9 @@
-"""Whose request was this? Outgoing bodies against the profiles of everybody, scored."""
+"""Whose request was this? Outgoing bodies of several methods against the profiles of everybody, scored.
+
+A row counts for a method only where that method lets something leave; the share of those is the send rate.
+Of a body everything counts, whatever role or field it stands in, but for the lines that all bodies of the
+method share.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from cogenesis_langchain.evals.attackers import Array, Holdings, Seen, features, pooled, posteriors
+from cogenesis_langchain.evals.attackers import Holdings, Seen, embedded, features
+from cogenesis_langchain.evals.attributes import Inferred, infer, standing
+from cogenesis_langchain.evals.outgoing import Sent, telling
+from cogenesis_langchain.evals.posterior import Array, interval, pooled, posteriors
 
-_DRAWS = 1000
 _DECILE = 0.1
 
 
@@ -36,14 +43,85 @@ class Linked:
         return {"attacker": self.attacker} | {name: round(getattr(self, name), 4) for name in names}
 
 
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """One method after the attacks; `linked` and `inferred` by how many requests were pooled.
+
+    `similarity`: mean cosine of what is told and the request (MiniLM). `standing`: bodies in which a name,
+    place, employer or private fact of the person stands as it is, by which. `distinct`: different bodies.
+    """
+
+    method: str
+    rows: int
+    sent: int
+    similarity: float | None
+    distinct: int
+    standing: dict[str, int]
+    linked: dict[int, list[Linked]]
+    inferred: dict[int, list[Inferred]]
+
+    @property
+    def send_rate(self) -> float:
+        """Share of the requests for which something leaves."""
+        return self.sent / self.rows if self.rows else 0.0
+
+    def worst(self, together: int) -> Linked | None:
+        """The attacker who finds the right person most often; None where nothing was sent."""
+        return max(self.linked.get(together, ()), key=lambda one: one.top1, default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form: with the attackers and attributes of each number of requests."""
+        pools = [
+            {
+                "requests": together,
+                "worst": worst.as_dict() if (worst := self.worst(together)) else None,
+                "attackers": [one.as_dict() for one in linked],
+                "attributes": [one.as_dict() for one in self.inferred.get(together, ())],
+            }
+            for together, linked in self.linked.items()
+        ]
+        return {
+            "method": self.method,
+            "rows": self.rows,
+            "sent": self.sent,
+            "send_rate": round(self.send_rate, 4),
+            "similarity": None if self.similarity is None else round(self.similarity, 4),
+            "distinct": self.distinct,
+            "standing": self.standing,
+            "linkage": pools,
+        }
+
+
+def assess(method: str, rows: Sequence[Sent], held: Holdings, *, together: Sequence[int] = (1,)) -> Assessed:
+    """Every attack on what one method sends. `together`: 1 takes each body alone, more pools a person's."""
+    left = [row for row in rows if row.text is not None]
+    texts = [row.text or "" for row in left]
+    seen = [
+        Seen(row.person, held.persons[row.person].tasks[row.request], text)
+        for row, text in zip(left, telling(texts), strict=True)
+    ]
+    stands = [standing(text, held.persons[row.person]) for row, text in zip(left, texts, strict=True)]
+    able = len({one.person for one in seen}) > 1
+    return Assessed(
+        method,
+        len(rows),
+        len(left),
+        _similarity(seen, held) if seen else None,
+        len({one.text for one in seen}),
+        {kind: n for kind in ("name", "place", "employer", "fact") if (n := sum(kind in s for s in stands))},
+        attack(seen, held, together=together) if able else {},
+        {count: infer(seen, held, together=count) for count in together} if able else {},
+    )
+
+
 def attack(
     seen: Sequence[Seen], held: Holdings, *, together: Sequence[int] = (1,)
 ) -> dict[int, list[Linked]]:
-    """Every attacker on these bodies. `together`: 1 takes each alone, more pools what one person sent."""
+    """Every attacker on these bodies, by how many of a person's are pooled."""
     scores = features(seen, held)
     found = {}
     for count in together:
-        added, whose = pooled(scores, seen, count)
+        added, whose = pooled(scores, np.array([one.person for one in seen]), count)
         found[count] = [
             judged(name, posterior, whose) for name, posterior in posteriors(added, whose, held.folds).items()
         ]
@@ -71,12 +149,6 @@ def judged(attacker: str, posterior: Array, whose: Any) -> Linked:
     )
 
 
-def interval(values: Any, whose: Any) -> tuple[float, float]:
-    """95 % of the means over persons drawn with replacement (whole persons, as their requests are alike)."""
-    persons = np.unique(whose)
-    sums = np.array([values[whose == person].sum() for person in persons])
-    counts = np.array([(whose == person).sum() for person in persons])
-    drawn = np.random.default_rng(21).integers(0, len(persons), (_DRAWS, len(persons)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+def _similarity(seen: Sequence[Seen], held: Holdings) -> float:
+    asked = np.stack([held.requests[one.request] for one in seen])
+    return float((embedded(seen, held) * asked).sum(axis=1).mean())
