@@ -290,6 +290,7 @@ class Engine:
         if self.has_cloud:
             warm(self.vocabulary, self.embedder, writer)
             if any(step.level is Level.FREE for step in self.policy.steps):
+                _ = self.lexicon
                 rewrite.warm(writer)
             self.cloud.warm()
 

@@ -181,6 +181,15 @@ def test_warming_reads_the_frame_of_requests() -> None:
     assert "cats" not in text
 
 
+def test_only_a_policy_that_needs_it_warms_it(make_engine: EngineMaker) -> None:
+    """Who never tells own words does not wait for their frame."""
+    writers = Rewriter(), Rewriter()
+    free(make_engine, rooms={"writer": writers[0]}).warm()
+    make_engine({"writer": writers[1]}).warm()
+    frames = [[text for _, text in writer.warmed if "a general one" in text] for writer in writers]
+    assert [len(found) for found in frames] == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("values", "instruction", "sentence", "expected"),
     [
