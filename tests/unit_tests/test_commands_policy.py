@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cogenesis_langchain import yaml_lines
+from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.commands.policy import app
 from cogenesis_langchain.config import preset_text
 from cogenesis_langchain.errors import ConfigError, ModelMissingError
+from cogenesis_langchain.types import Outbound
 
 runner = CliRunner()
 
@@ -171,6 +173,16 @@ def test_faults_of_a_case_file_have_line_and_key(tmp_path: Path, cases: str, lin
     assert f"cases.yaml:{line}: key 'cases[0]" in str(result.exception)
     assert said in str(result.exception)
     assert "empty" not in str(result.exception)
+
+
+def test_what_was_told_before_changes_no_case(tmp_path: Path) -> None:
+    """A test of a policy says the same on every day, whatever its user's ledger holds by now."""
+    audit = Audit(tmp_path / "store" / "audit")
+    url = "http://127.0.0.1:9/v1/chat/completions"
+    audit.intent(Outbound(url, "{}"), route="mask", user="somebody")
+    policy = MASKS.replace("fast,", "fast, ledger: {max_requests_per_day: 1},")
+    result = tried(tmp_path, f"  - {{name: a, input: x, {ITEM}, sends: true}}\n", policy=policy)
+    assert result.exit_code == 0, result.output
 
 
 def test_a_file_without_cases_is_no_passed_test(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from cogenesis_langchain.ledger import Spent
 from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
-from cogenesis_langchain.testing import FakeWriter, RecordingCloud, Reply
+from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply
 from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level, Outbound, PrivateSpan
 from tests.conftest import INSTRUCTION, USER, routed
 
@@ -362,7 +362,8 @@ def test_a_broken_ledger_sends_nothing(make_engine: EngineMaker, cloud: Recordin
     ask(engine)
     with engine.audit._chain.reading() as db:
         db.execute("UPDATE rows SET data = replace(data, '\"bits\":', '\"bits\":0') WHERE seq = 1")
-    found = ask(engine)
+    found, dry = ask(engine), ask(engine, dry_run=True)
+    assert place(dry) == "local"
     assert (place(found), bool(found["text"]), len(cloud.requests)) == ("local", True, 1)
     assert any("were changed" in warning for warning in found["warnings"])
 
@@ -394,6 +395,46 @@ def test_a_veto_is_charged_what_was_asked(
     (account,) = engine.audit.ledger()
     assert account.vetoes == 1
     assert not account.topics
+
+
+def test_a_veto_and_its_send_fit_where_one_of_them_does(
+    make_engine: EngineMaker, cloud: RecordingCloud
+) -> None:
+    """What the veto was charged is not asked of the kind again, before the send or at it."""
+    known = KnownValue("birthday", "DECLARED", "declared")
+    store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
+    topic = make_engine().vocabulary.bits(Level.TOPIC) or 0.0
+    engine = make_engine({"store": store}, privacy=capped(bits=topic))
+    assert place(ask(engine)) == "sketch:kind"
+    assert spent(engine.audit) == Spent(1, topic)
+
+
+@pytest.mark.parametrize(("values", "vetoes"), [((), 1), (("birthday",), 2)])
+def test_a_stop_at_the_gate_is_charged_what_was_asked(
+    make_engine: EngineMaker, cloud: RecordingCloud, values: tuple[str, ...], vetoes: int
+) -> None:
+    """Also after a veto of the topic, and then once for both."""
+    known = [KnownValue(value, "DECLARED", "declared") for value in values]
+    store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: known, user=USER)
+    engine = make_engine({"store": store, "detector": FakeDetector({"KIND": "invitation"})})
+    assert place(ask(engine)) == "local"
+    assert spent(engine.audit) == Spent(0, engine.vocabulary.bits(Level.TOPIC) or 0.0)
+    (account,) = engine.audit.ledger()
+    assert (account.vetoes, cloud.requests) == (vetoes, [])
+
+
+def test_another_key_is_another_account(
+    make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key that a request goes under is the one whose cap counts, at the decision and at the send."""
+    told = {"provider": "openai_compatible", "model": "stand-in", "base_url": cloud.base_url}
+    for key in ("sk-canary-1", "sk-canary-2"):
+        monkeypatch.setenv("CLOUD_KEY", key)
+        models = {"cloud": told | {"api_key": "os.environ/CLOUD_KEY"}}
+        engine = make_engine(models=models, privacy=capped(requests=1))
+        assert [place(ask(engine)), place(ask(engine, dry_run=True))] == ["sketch:topic", "local"]
+    assert len(cloud.requests) == 2
+    assert len({account.key for account in engine.audit.ledger(USER)} - {""}) == 2
 
 
 def test_observe_mode_is_charged_nothing(make_engine: EngineMaker) -> None:
