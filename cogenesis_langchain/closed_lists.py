@@ -42,12 +42,16 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One kind or topic. `phrase` goes out ("an invitation"); `means` and `cues` never do."""
+    """One kind or topic. `phrase` goes out ("an invitation"); `means`, `cues` and `hints` never do.
+
+    A cue names the entry; a hint is usual where it is asked for without being named, and counts half.
+    """
 
     name: str
     phrase: str
     means: str
     cues: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -55,19 +59,24 @@ class Entry:
         return f"{self.phrase}: {self.means}" if self.means else self.phrase
 
     def cue_score(self, text: str) -> float:
-        """How clearly `text` (of `spaced`) names this entry: 0, or from 1 for one word to about 2."""
-        found = sorted((1 + 0.15 * cue.count(" ") for cue in self._spaced() if cue in text), reverse=True)
-        return found[0] + 0.2 * min(len(found) - 1, 3) if found else 0.0
+        """How clearly `text` (of `spaced`) names this entry: 0, from 0.5 for a hint, from 1 for a cue."""
+        names = () if self.name == FALLBACK_KIND else (self.name,)  # "the text I should send" names no kind
+        named = _found(_spaced_cues((*names, *self.cues)), text)
+        hinted = _found(_spaced_cues(self.hints), text)
+        return named + 0.25 * hinted if named else 0.5 * hinted
 
-    def _spaced(self) -> tuple[str, ...]:
-        return _spaced_cues(self.name, self.cues)
+
+def _found(stretches: Sequence[str], text: str) -> float:
+    """0, or from 1 for one word to about 2 for several, long ones."""
+    found = sorted((1 + 0.15 * one.count(" ") for one in stretches if one in text), reverse=True)
+    return found[0] + 0.2 * min(len(found) - 1, 3) if found else 0.0
 
 
 @cache
-def _spaced_cues(name: str, cues: tuple[str, ...]) -> tuple[str, ...]:
+def _spaced_cues(cues: tuple[str, ...]) -> tuple[str, ...]:
     """Cues as stretches of a spaced text; a whole word also counts in its plural."""
     out: list[str] = []
-    for cue in dict.fromkeys((name, *cues)):
+    for cue in dict.fromkeys(cues):
         words = spaced(cue).rstrip()
         out.append(words if cue.endswith("*") else f"{words} ")
         if not cue.endswith("*"):
@@ -185,7 +194,10 @@ def _groups(data: Mapping[str, Any], fine: Mapping[str, Entry]) -> dict[str, Gro
 @cache
 def _read(name: str) -> dict[str, Entry]:
     data = _parsed(f"{name}.yaml")
-    return {key: Entry(key, one["phrase"], one["means"], tuple(one["cues"])) for key, one in data.items()}
+    return {
+        key: Entry(key, one["phrase"], one["means"], tuple(one["cues"]), tuple(one.get("hints", ())))
+        for key, one in data.items()
+    }
 
 
 def _parsed(name: str) -> Any:

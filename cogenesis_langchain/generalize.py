@@ -28,7 +28,8 @@ __all__ = ["GenericTask", "Vocabulary", "generalize", "shortlist", "task_sentenc
 PROMPT = "kind_topic.v1.txt"
 MAX_KINDS = 8
 MAX_TOPICS = 7
-CUE_WEIGHT = 0.2  # against cosines, which lie between 0 and 0.6 here
+# Against cosines, between 0 and 0.6 here, which say more of what a text is about than of its form.
+KIND_CUES, TOPIC_CUES = 0.4, 0.2
 KIND_MARGIN = 0.07  # what scores this much less than the best is no candidate
 TOPIC_MARGIN = 0.07
 READ_HEAD, READ_TAIL = 2000, 500  # characters that are searched for cues and embedded
@@ -99,8 +100,8 @@ def shortlist(text: str, vocabulary: Vocabulary, embedder: Embeds) -> tuple[list
     kinds, topics = vocabulary.vectors(embedder)
     words = spaced(text)
     return (
-        _nearest(words, query, vocabulary.fine_kinds, kinds, MAX_KINDS, KIND_MARGIN),
-        _nearest(words, query, vocabulary.fine_topics, topics, MAX_TOPICS, TOPIC_MARGIN),
+        _nearest(words, query, vocabulary.fine_kinds, kinds, MAX_KINDS, KIND_MARGIN, KIND_CUES),
+        _nearest(words, query, vocabulary.fine_topics, topics, MAX_TOPICS, TOPIC_MARGIN, TOPIC_CUES),
     )
 
 
@@ -111,11 +112,12 @@ def _nearest(
     vectors: NDArray[np.float32],
     n: int,
     margin: float,
+    weight: float,
 ) -> list[Entry]:
-    """Entries by cosine plus cue words, at most `n` and none more than `margin` below the best."""
+    """Entries by cosine plus `weight` times cue words: at most `n`, within `margin` of the best."""
     cosines = (vectors @ query).tolist()
     scored = [
-        (cosine + CUE_WEIGHT * entry.cue_score(words), entry)
+        (cosine + weight * entry.cue_score(words), entry)
         for cosine, entry in zip(cosines, entries.values(), strict=True)
     ]
     scored.sort(key=lambda pair: -pair[0])  # stable: ties stay in the order of the list

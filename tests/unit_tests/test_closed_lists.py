@@ -146,6 +146,14 @@ def test_longer_and_more_cues_count_more() -> None:
     assert len(set(scores)) == 3
 
 
+def test_hints_count_half() -> None:
+    """What is usual in a request says less than the name, and the fallback has no name to be called by."""
+    entry = Entry("toast", "a toast", "", ("cheers",), ("glass",))
+    assert entry.cue_score(spaced("raise a glass")) == entry.cue_score(spaced("cheers")) / 2
+    assert entry.cue_score(spaced("cheers, a glass")) > entry.cue_score(spaced("cheers"))
+    assert shipped().fine_kinds[FALLBACK_KIND].cue_score(spaced("the text I got")) == 0
+
+
 def test_vectors_are_computed_once_per_embedder() -> None:
     """The lists are embedded at the first request only."""
 
