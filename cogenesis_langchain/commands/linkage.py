@@ -80,10 +80,8 @@ def linkage(
     worst of three attackers names the right person; chance is one in the number of persons. Similarity of
     what is told and what was asked says what it is good for.
 
-    \b
-    cogenesis eval linkage                            the shipped persons, a few minutes
-    cogenesis eval linkage --methods raw,topic,kind   without level free, which takes longest
-    cogenesis eval linkage --data dev.json --keep answers.jsonl --plot curve.svg
+    Without level free, which takes longest, and resumable:
+    cogenesis eval linkage --data dev.json --methods raw,cut,topic,kind --keep answers.jsonl --plot curve.svg
     """
     chosen, pools = _checked(methods, requests)
     for target in (plot, keep):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cogenesis_langchain.closed_lists import Embeds
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.persons import Person
-from cogenesis_langchain.evals.posterior import Array
+from cogenesis_langchain.evals.posterior import Array, ridge
 
 FOLDS = 5
 _WRITING_CHARS = 600  # of each earlier writing are embedded
@@ -215,12 +215,10 @@ def _mapped(
     bodies: Any, profiles: Any, whose: Any, train: Any, rows: Any, candidates: Any
 ) -> tuple[Array, Array]:
     """Linear maps between the vectors of bodies and of profiles, either way; cosines about the mean."""
-    from sklearn.linear_model import Ridge
-
     x, y = bodies[train], profiles[whose[train]]
     told, meant = bodies[rows] - x.mean(axis=0), profiles[candidates] - y.mean(axis=0)
-    guessed_profile = Ridge(alpha=_RIDGE).fit(x, y).predict(bodies[rows]) - y.mean(axis=0)
-    guessed_body = Ridge(alpha=_RIDGE).fit(y, x).predict(profiles[candidates]) - x.mean(axis=0)
+    guessed_profile = ridge(x, y, bodies[rows], _RIDGE) - y.mean(axis=0)
+    guessed_body = ridge(y, x, profiles[candidates], _RIDGE) - x.mean(axis=0)
     return _unit(guessed_profile) @ _unit(meant).T, _unit(told) @ _unit(guessed_body).T
 
 

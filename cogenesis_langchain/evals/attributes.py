@@ -1,7 +1,7 @@
 """What outgoing bodies say about a person, whoever it is: occupation, place, age, private facts.
 
-Each guess is made by a model fitted on the other folds of persons, and counted against the guess of one who
-knows only how common each answer is among them. Occupations are grouped by meaning into `WORK`, places by
+Each guess is made by a model fitted on the other folds of persons, and counted against always guessing the
+answer that is most common among all of them. Occupations are grouped by meaning into `WORK`, places by
 what stands after their last comma, ages into bands. A private fact is to be picked among those of nine other
 persons, so guessing is right once in ten.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from cogenesis_langchain.evals.attackers import Holdings, Seen, bags_of, embedded, overlap
 from cogenesis_langchain.evals.persons import Person
-from cogenesis_langchain.evals.posterior import Array, fit, interval
+from cogenesis_langchain.evals.posterior import Array, fit, interval, ridge
 from cogenesis_langchain.known.matcher import is_common
 
 WORK = (
@@ -36,7 +36,7 @@ WORK = (
 """Broad classes of occupations, described for the embedder; the nearest one counts."""
 BANDS = (25, 35, 45, 55, 65)
 """Where a new age band begins, in years."""
-RIDGES = (0.3, 3.0, 30.0)
+PENALTIES = (0.3, 3.0, 30.0)
 _RARE = 0.03  # a place of fewer persons than this share is "elsewhere"
 _CHOICES = 10
 _FACTS = 3  # asked of each person, for each body or pool of bodies
@@ -99,38 +99,33 @@ def _classified(name: str, x: Array, whose: Any, classes: Sequence[int | None], 
     known = np.array([classes[person] is not None for person in whose])
     x, whose = x[known], whose[known]
     y = np.array([classes[person] for person in whose], dtype=np.int64)
-    guesses, usual = np.zeros_like(y), np.zeros_like(y)
+    guesses = np.zeros_like(y)
     for fold in np.unique(folds[whose]):
         test = folds[whose] == fold
         if test.all():
             continue
-        ridge = _best_ridge(x[~test], y[~test], folds[whose[~test]])
-        guesses[test] = _guess(x[~test], y[~test], x[test], ridge)
-        usual[test] = np.bincount(y[~test]).argmax()
-    return _above(name, guesses == y, usual == y, whose)
+        penalty = _best_penalty(x[~test], y[~test], folds[whose[~test]])
+        guesses[test] = _guess(x[~test], y[~test], x[test], penalty)
+    return _above(name, guesses == y, y == np.bincount(y).argmax(), whose)
 
 
-def _best_ridge(x: Array, y: Any, folds: Any) -> float:
-    """The ridge that guesses best where one training fold after the other is left out."""
+def _best_penalty(x: Array, y: Any, folds: Any) -> float:
+    """The penalty that guesses best where one training fold after the other is left out."""
 
-    def right(ridge: float) -> int:
+    def right(penalty: float) -> int:
         guesses = [
-            (_guess(x[folds != fold], y[folds != fold], x[folds == fold], ridge) == y[folds == fold]).sum()
+            (_guess(x[folds != fold], y[folds != fold], x[folds == fold], penalty) == y[folds == fold]).sum()
             for fold in np.unique(folds)
             if (folds != fold).any()
         ]
         return int(sum(guesses))
 
-    return max(sorted(RIDGES, reverse=True), key=right)
+    return max(sorted(PENALTIES, reverse=True), key=right)
 
 
-def _guess(x: Array, y: Any, asked: Array, ridge: float) -> Any:
-    """(len(asked),) Classes by ridge regression on their indicators, in the dual form."""
-    mean, share = x.mean(axis=0), np.eye(int(y.max()) + 1)[y]
-    centred = x - mean
-    kernel = centred @ centred.T + ridge * np.eye(len(x))
-    weights = centred.T @ np.linalg.solve(kernel, share - share.mean(axis=0))
-    return ((asked - mean) @ weights + share.mean(axis=0)).argmax(axis=1)
+def _guess(x: Array, y: Any, asked: Array, penalty: float) -> Any:
+    """(len(asked),) Classes by ridge regression on their indicators."""
+    return ridge(x, np.eye(int(y.max()) + 1)[y], asked, penalty).argmax(axis=1)
 
 
 def _picked(seen: Sequence[Seen], held: Holdings, together: int) -> Inferred:

@@ -47,7 +47,8 @@ class Linked:
 class Assessed:
     """One method after the attacks; `linked` and `inferred` by how many requests were pooled.
 
-    `similarity`: mean cosine of what is told and the request (MiniLM). `standing`: bodies in which a name,
+    `similarity`: mean cosine of what is told and the request (MiniLM). `seconds`: of the local model for one
+    body, the mean. `standing`: bodies in which a name,
     place, employer or private fact of the person stands as it is, by which. `distinct`: different bodies.
     """
 
@@ -55,6 +56,7 @@ class Assessed:
     rows: int
     sent: int
     similarity: float | None
+    seconds: float
     distinct: int
     standing: dict[str, int]
     linked: dict[int, list[Linked]]
@@ -86,6 +88,7 @@ class Assessed:
             "sent": self.sent,
             "send_rate": round(self.send_rate, 4),
             "similarity": None if self.similarity is None else round(self.similarity, 4),
+            "seconds": round(self.seconds, 3),
             "distinct": self.distinct,
             "standing": self.standing,
             "linkage": pools,
@@ -107,6 +110,7 @@ def assess(method: str, rows: Sequence[Sent], held: Holdings, *, together: Seque
         len(rows),
         len(left),
         _similarity(seen, held) if seen else None,
+        sum(row.seconds for row in rows) / max(1, len(rows)),
         len({one.text for one in seen}),
         {kind: n for kind in ("name", "place", "employer", "fact") if (n := sum(kind in s for s in stands))},
         attack(seen, held, together=together) if able else {},

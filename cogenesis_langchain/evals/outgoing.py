@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.detection import as_found
 from cogenesis_langchain.evals.evasion import Remembering
 from cogenesis_langchain.evals.persons import Person
-from cogenesis_langchain.graph import create_privacy_router
+from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
 from cogenesis_langchain.known.matcher import merged
 from cogenesis_langchain.leaves import leaves
 from cogenesis_langchain.settings import LedgerConfig
@@ -46,6 +47,7 @@ class Sent:
     """What one request sends by one method: the strings of its body, or None where nothing leaves.
 
     `route` and `level`: where the router ended, after vetoes and the gate; empty for what is compared.
+    `seconds`: how long the local model took to make the body.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Sent:
     text: str | None = field(repr=False)
     route: str = ""
     level: str | None = None
+    seconds: float = 0.0
 
 
 class RememberingWriter:
@@ -66,11 +69,14 @@ class RememberingWriter:
 
     def __init__(self, writer: Callable[[], Any], keep: Path | None = None) -> None:
         self._writer, self._keep = writer, keep
-        self._answers: dict[str, str] = {}
+        self._answers: dict[str, tuple[str, float]] = {}
+        self.seconds = 0.0
+        """How long the answers so far took when they were made."""
         if keep is not None and keep.exists():
             try:
                 lines = keep.read_text(encoding="utf-8").split("\n")
-                self._answers = dict(json.loads(line) for line in lines if line.endswith("]"))
+                kept = (json.loads(line) for line in lines if line.endswith("]"))
+                self._answers = {key: (str(answer), float(seconds)) for key, answer, seconds in kept}
             except (OSError, ValueError, TypeError):
                 raise InputError(f"{keep} is no file of kept answers: name another one") from None
 
@@ -97,13 +103,16 @@ class RememberingWriter:
         plain = json.dumps(asked, default=lambda turn: [turn.role, *turn.parts])
         key = hashlib.sha256(plain.encode()).hexdigest()
         if key not in self._answers:
-            self._answers[key] = ask()
+            begun = time.perf_counter()
+            self._answers[key] = ask(), time.perf_counter() - begun
             if self._keep is not None:
-                line = json.dumps([key, self._answers[key]]) + "\n"
+                line = json.dumps([key, *self._answers[key]]) + "\n"
                 handle = os.open(self._keep, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     file.write(line)
-        return self._answers[key]
+        answer, seconds = self._answers[key]
+        self.seconds += seconds
+        return answer
 
 
 class Outgoing:
@@ -119,7 +128,8 @@ class Outgoing:
     def __init__(self, config: Config, folder: Path, keep: Path | None = None, **rooms: Any) -> None:
         engine = Engine(_forced(config, folder), **rooms)
         self._own = engine
-        self.engine = engine.with_rooms(writer=RememberingWriter(lambda: engine.writer, keep))
+        self._writer = RememberingWriter(lambda: engine.writer, keep)
+        self.engine = engine.with_rooms(writer=self._writer)
 
     def close(self) -> None:
         """Frees the local model."""
@@ -127,18 +137,22 @@ class Outgoing:
 
     def of(self, number: int, person: Person, methods: Sequence[str]) -> Iterator[Sent]:
         """Every request of `person` (the `number`-th) by every method."""
-        detector = Remembering(self.engine.detector)  # a request goes by several routes
-        engine = self.engine.with_rooms(detector=detector)
-        if any(method in ROUTED for method in methods):
-            store = MemoryStore(person.context(), values_of=engine.values_of, user=_USER)
-            router = create_privacy_router(engine=engine.with_rooms(store=store), user_id=_USER)
+        router = self._router(person) if any(method in ROUTED for method in methods) else None
         for request, task in enumerate(person.tasks):
             for method in methods:
                 if method in ROUTED:
+                    before = self._writer.seconds
                     text, route, level = _dry_run(router, task, method)
-                    yield Sent(method, number, request, text, route, level)
+                    took = self._writer.seconds - before
+                    yield Sent(method, number, request, text, route, level, took)
                 else:
                     yield Sent(method, number, request, self._compared(task, method))
+
+    def _router(self, person: Person) -> PrivacyRouter:
+        detector = Remembering(self.engine.detector)  # a request goes by several routes
+        engine = self.engine.with_rooms(detector=detector)
+        store = MemoryStore(person.context(), values_of=engine.values_of, user=_USER)
+        return create_privacy_router(engine=engine.with_rooms(store=store), user_id=_USER)
 
     def _compared(self, task: str, method: str) -> str:
         if method == "cut":

@@ -70,20 +70,20 @@ def _best_one(x: Array, true: Any) -> Array:
     return chosen
 
 
-def fit(x: Array, true: Any, *, ridge: float = 1.0, steps: int = 30) -> Array:
+def fit(x: Array, true: Any, *, penalty: float = 1.0, steps: int = 30) -> Array:
     """(f,) Weights of a conditional logit by Newton's method. x: (rows, candidates, f); true: (rows,)."""
     rows, weights = np.arange(len(true)), np.zeros(x.shape[2])
 
     def gain(tried: Array) -> float:
-        return float(log_softmax(x @ tried)[rows, true].sum() - ridge / 2 * tried @ tried)
+        return float(log_softmax(x @ tried)[rows, true].sum() - penalty / 2 * tried @ tried)
 
     reached = gain(weights)
     for _ in range(steps):
         p = softmax(x @ weights)
         mean = np.einsum("rc,rcf->rf", p, x)
-        slope = (x[rows, true] - mean).sum(axis=0) - ridge * weights
+        slope = (x[rows, true] - mean).sum(axis=0) - penalty * weights
         bend = np.einsum("rcf,rcg->fg", p[:, :, None] * x, x, optimize=True) - mean.T @ mean
-        step = np.linalg.solve(bend + ridge * np.eye(len(weights)), slope)
+        step = np.linalg.solve(bend + penalty * np.eye(len(weights)), slope)
         while (better := gain(weights + step)) < reached and np.abs(step).max() > _ROUNDING:
             step = step / 2
         if better - reached < _ROUNDING * len(true):
@@ -103,6 +103,14 @@ def softmax(scores: Array) -> Array:
     """(rows, candidates) Probabilities, each row adding up to one."""
     probabilities: Array = np.exp(log_softmax(scores))
     return probabilities
+
+
+def ridge(x: Any, y: Any, asked: Any, penalty: float) -> Array:
+    """(len(asked), k) What rows `asked` give by ridge regression of y (n, k) on x (n, d), dual form."""
+    centre, level = x.mean(axis=0), y.mean(axis=0)
+    kernel = (x - centre) @ (x - centre).T + penalty * np.eye(len(x))
+    found: Array = ((asked - centre) @ (x - centre).T) @ np.linalg.solve(kernel, y - level) + level
+    return found
 
 
 def interval(values: Any, whose: Any) -> tuple[float, float]:

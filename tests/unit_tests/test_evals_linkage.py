@@ -1,0 +1,358 @@
+"""The linkage attack: a planted leak is found, what tells nothing links nobody, bodies are the router's."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import stat
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cogenesis_langchain.commands.linkage import METHODS
+from cogenesis_langchain.commands.main import app
+from cogenesis_langchain.config import load
+from cogenesis_langchain.embed import Embedder
+from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.evals import outgoing
+from cogenesis_langchain.evals.attackers import Holdings, Seen
+from cogenesis_langchain.evals.attributes import infer, standing
+from cogenesis_langchain.evals.linkage import Linked, assess, attack, judged
+from cogenesis_langchain.evals.outgoing import Outgoing, RememberingWriter, Sent, strings, telling
+from cogenesis_langchain.evals.persons import Person, read_persons
+from cogenesis_langchain.evals.plot import draw
+from cogenesis_langchain.evals.posterior import fit, softmax
+from cogenesis_langchain.testing import FakeDetector, FakeEmbedder, FakeWriter
+from cogenesis_langchain.writer.parts import Turn
+
+JOBS = ("baker", "sailor", "judge", "nurse", "potter", "pilot", "tailor", "miner")
+PLAIN = ("apple", "river", "stone", "cloud", "lamp", "chair", "paper", "glass", "wheel", "bridge", "garden")
+PERSONS, REQUESTS = 40, 4
+
+
+def person(number: int) -> Person:
+    """Somebody with a job that four others have, an age, and words that nobody else has."""
+    rng = random.Random(number)
+    own = [f"own{number}x{i}" for i in range(4)]
+    fields = {
+        "name": f"Person{number}",
+        "age": str(20 + rng.randrange(50)),
+        "occupation": JOBS[number % len(JOBS)],
+        "location": f"Town{number}, Land{number % 3}",
+        "facts": "; ".join(f"keeps {word} {rng.choice(PLAIN)}" for word in own),
+    }
+    tasks = tuple(f"write about task{number}r{r} {rng.choice(PLAIN)}" for r in range(REQUESTS))
+    return Person(str(number), tasks, fields, (("an earlier text", f"{own[0]} {rng.choice(PLAIN)}"),))
+
+
+@pytest.fixture(scope="module")
+def held() -> Holdings:
+    """What an attacker holds of forty persons."""
+    return Holdings([person(number) for number in range(PERSONS)], FakeEmbedder())
+
+
+def bodies(held: Holdings, says: Any) -> list[Seen]:
+    """What each request of each person sends: `says(number, request)`."""
+    return [
+        Seen(number, task, says(number, request))
+        for number, one in enumerate(held.persons)
+        for request, task in enumerate(one.tasks)
+    ]
+
+
+def by_attacker(linked: list[Linked]) -> dict[str, Linked]:
+    """The figures of each attacker."""
+    return {one.attacker: one for one in linked}
+
+
+# --- the attackers ----------------------------------------------------------------------------------------
+
+
+def test_a_planted_leak_is_found_by_every_attacker(held: Holdings) -> None:
+    """Words of the person's own in each body give the person away, alone and pooled."""
+    seen = bodies(held, lambda n, r: f"own{n}x{r} own{n}x{(r + 1) % 4}")
+    found = attack(seen, held, together=(1, 5))
+    assert all(one.top1 > 0.9 for count in (1, 5) for one in found[count])
+    assert by_attacker(found[5])["trained"].worst_decile > 0.9
+    assert by_attacker(found[1])["tfidf"].entropy < math.log2(PERSONS) / 2
+
+
+def test_a_body_that_is_always_the_same_links_nobody(held: Holdings) -> None:
+    """Every candidate stays as likely as before: nothing of how folds are crossed shows through."""
+    found = attack(bodies(held, lambda n, r: "write a text"), held, together=(1, 5))
+    for one in (*found[1], *found[5]):
+        assert one.top1 == pytest.approx(1 / PERSONS)
+        assert one.entropy == pytest.approx(math.log2(PERSONS), abs=1e-6)
+
+
+def test_bodies_that_depend_on_nobody_link_nobody(held: Holdings) -> None:
+    """Random words: no attacker is more than four standard errors above chance, and none is sure."""
+    rng = random.Random(4)
+    seen = bodies(held, lambda n, r: f"write a {rng.choice(PLAIN)} about {rng.choice(PLAIN)}")
+    chance = 1 / PERSONS
+    found = attack(seen, held, together=(1, 5))
+    for count, rows in ((1, PERSONS * REQUESTS), (5, PERSONS)):
+        bound = chance + 4 * math.sqrt(chance * (1 - chance) / rows)
+        for one in found[count]:
+            assert one.top1 <= bound, one
+            assert one.entropy > math.log2(PERSONS) - 1
+    for guessed in infer(seen, held):
+        assert guessed.low <= 0 or guessed.points < 8, guessed
+
+
+def test_the_trained_attacker_learns_what_the_mechanism_lets_through(held: Holdings) -> None:
+    """Code words for jobs share no word with any profile: only who saw other persons' pairs gains."""
+    codes = dict(zip(JOBS, PLAIN[::-1], strict=False))
+    seen = bodies(held, lambda n, r: f"write zz{codes[JOBS[n % len(JOBS)]]}zz")
+    found = by_attacker(attack(seen, held, together=(1,))[1])
+    assert found["trained"].top5 > 0.6  # five persons share a job
+    assert found["trained"].top5 > 2 * max(found["tfidf"].top5, found["minilm"].top5)
+    guessed = {one.attribute: one for one in infer(seen, held)}
+    assert guessed["occupation"].low > 10
+    assert guessed["age"].low <= 0
+
+
+def test_a_private_fact_in_a_body_is_picked_among_ten(held: Holdings) -> None:
+    """Ten points are the prior; the fact itself is found nearly always."""
+    seen = bodies(held, lambda n, r: f"write that somebody keeps own{n}x0 own{n}x1 own{n}x2 own{n}x3")
+    fact = next(one for one in infer(seen, held) if one.attribute == "private fact")
+    assert fact.prior == pytest.approx(0.1)
+    assert fact.low > 70
+
+
+def test_ties_share_and_the_worst_tenth_is_of_persons() -> None:
+    """Two candidates who are as likely share the first place; the figures are those of the posterior."""
+    posterior = np.array([[0.4, 0.4, 0.2], [0.1, 0.8, 0.1]])
+    one = judged("x", posterior, np.array([0, 1]))
+    assert one.top1 == pytest.approx(0.75)
+    assert one.top5 == 1.0
+    assert one.worst_decile == pytest.approx(0.8)
+    entropy = -2 * 0.4 * math.log2(0.4) - 0.2 * math.log2(0.2)
+    assert one.entropy == pytest.approx((entropy - 0.8 * math.log2(0.8) - 0.2 * math.log2(0.1)) / 2)
+
+
+def test_the_fit_finds_the_weights_that_made_the_choices() -> None:
+    """A conditional logit on choices drawn with known weights gives these back, also from a steep start."""
+    rng = np.random.default_rng(3)
+    x, weights = rng.normal(size=(3000, 8, 2)), np.array([4.0, -1.0])
+    drawn = np.array([rng.choice(8, p=p) for p in softmax(x @ weights)])
+    assert fit(x, drawn) == pytest.approx(weights, abs=0.35)
+
+
+# --- what is attacked -------------------------------------------------------------------------------------
+
+
+def outgoing_of(folder: Path) -> Outgoing:
+    """The real router over fakes."""
+    config = load({"version": 1, "store": {"path": str(folder), "keys": "file"}})
+    rooms: dict[str, Any] = {"detector": FakeDetector(), "embedder": FakeEmbedder(), "writer": FakeWriter()}
+    return Outgoing(config, folder, **rooms)
+
+
+def test_bodies_are_those_of_the_router(tmp_path: Path) -> None:
+    """Raw and cut as they are, mask with placeholders, topic and kind without a word of the request."""
+    made = outgoing_of(tmp_path)
+    someone = Person("1", ("Invite them: greet Orla Venn of Quibbleton",), {"name": "Orla Venn"})
+    sent = {one.method: one for one in made.of(0, someone, ["raw", "cut", "mask", "topic", "kind"])}
+    assert sent["raw"].text == someone.tasks[0]
+    assert sent["cut"].text == "Invite them"
+    mask, told, only = (str(sent[name].text) for name in ("mask", "topic", "kind"))
+    assert "Quibbleton" in mask
+    assert "Orla" not in mask
+    assert [sent[name].level for name in ("mask", "topic", "kind")] == [None, "topic", "kind"]
+    lists = made.engine.vocabulary
+    assert any(kind.phrase in only for kind in lists.kinds.values())
+    assert any(f" about {topic.phrase}" in told for topic in lists.topics.values())
+    assert " about " not in only
+    assert not {"Orla", "Venn", "Quibbleton", "greet"} & set((told + only).split())
+
+
+def test_a_request_for_which_nothing_leaves_is_no_row_of_the_attack(tmp_path: Path, held: Holdings) -> None:
+    """A veto on the kind itself keeps the body here: it lowers the send rate and is attacked by nobody."""
+    made = outgoing_of(tmp_path)
+    phrases = {f"motto {n}": kind.phrase for n, kind in enumerate(made.engine.vocabulary.kinds.values())}
+    (sent,) = made.of(0, Person("1", ("Please write it",), phrases), ["topic"])
+    assert (sent.text, sent.route) == (None, "local")
+    rows = [Sent("topic", n, 0, None if n % 2 else f"own{n}x0") for n in range(PERSONS)]
+    found = assess("topic", rows, held, together=(1,))
+    assert (found.rows, found.sent, found.send_rate) == (PERSONS, PERSONS // 2, 0.5)
+    nothing = assess("topic", [Sent("topic", 0, 0, None)], held)
+    assert (nothing.linked, nothing.similarity) == ({}, None)
+
+
+def test_every_string_of_a_body_counts_but_for_what_all_share() -> None:
+    """All roles and fields are read; the frame around the task is what every body has."""
+    body = {"messages": [{"role": "system", "content": "frame\none"}], "user": {"tag": "hidden"}, "n": 3}
+    text = strings(json.dumps(body))
+    assert text.split("\n") == ["system", "frame", "one", "hidden", "3"]
+    assert telling([text, text.replace("one", "two")]) == ["one", "two"]
+
+
+def test_answers_are_kept_by_hash_and_asked_for_once(tmp_path: Path) -> None:
+    """A second run with the same file asks nothing; what depends on context is never kept."""
+    keep, prompt = tmp_path / "kept", (Turn("user", ("a question about pears",)),)
+    asked: list[str] = []
+
+    def writer() -> FakeWriter:
+        asked.append("once")
+        return FakeWriter()
+
+    first = RememberingWriter(writer, keep)
+    chosen = first.choose(prompt, ["apples", "pears"])
+    written = "".join(first.write(prompt, scope="", temperature=0.0, max_tokens=5))
+    assert "".join(first.write(prompt, scope="me", temperature=0.0))
+    assert (chosen, len(asked)) == ("pears", 3)
+    with keep.open("a") as file:
+        file.write('["cut off by Ctrl-C')
+    again = RememberingWriter(writer, keep)
+    assert again.choose(prompt, ["apples", "pears"]) == chosen
+    assert "".join(again.write(prompt, scope="", temperature=0.0, max_tokens=5)) == written
+    assert len(asked) == 3
+    assert again.seconds == pytest.approx(sum(s for *_, s in again._answers.values()))
+    assert stat.S_IMODE(keep.stat().st_mode) == 0o600
+    assert len(keep.read_text().splitlines()) == 3
+    assert 'pears"' not in keep.read_text().replace(json.dumps(chosen), "")
+
+
+def test_private_values_that_stand_in_a_body_are_counted() -> None:
+    """Names, places, employers and four words of a fact in a row; not everyday words."""
+    someone = Person(
+        "1",
+        ("x",),
+        {"name": "Orla Will", "location": "Quibbleton, Fenland", "employer": "Vex & Sons",
+         "facts": "Breeds tiny blue newts at home"},
+    )  # fmt: skip
+    assert standing("Write a letter about what will come.", someone) == []
+    assert standing("Dear orla, welcome to QUIBBLETON", someone) == ["name", "place"]
+    assert standing("from vex & sons: she breeds tiny blue newts", someone) == ["employer", "fact"]
+
+
+# --- files, picture, command ------------------------------------------------------------------------------
+
+
+def test_both_formats_are_read_alike(tmp_path: Path) -> None:
+    """A CoGenesis record and a line of our own give the same person."""
+    record = {
+        "conversations": [{"from": "user", "value": "Write: x"}, {"from": "assistant", "value": "gold"}],
+        "additional_tasks": ["Draft y"],
+        "profile": [{"title": "t", "text": "w"}],
+        "additional_profile": "Name: Orla Venn\nAge: 44 years\nPrivacy_info: one; two",
+    }
+    own = {
+        "id": "1",
+        "tasks": ["Write: x", "Draft y"],
+        "gold": "gold",
+        "profile": {"Name": "Orla Venn", "Age": "44 years", "Privacy_info": ["one", "two"]},
+        "writings": [{"title": "t", "text": "w"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps([record, record]))
+    (tmp_path / "b.jsonl").write_text(f"{json.dumps(own)}\n{json.dumps(own)}\n")
+    first, second = read_persons(tmp_path / "a.json")[0], read_persons(tmp_path / "b.jsonl")[0]
+    assert first == second
+    assert (first.age, first.facts, first.named) == (44, ("one", "two"), ("Orla Venn",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", "{", "no JSON"),
+        ("a.json", "{}", "needs a list"),
+        ("a.json", '[{"conversations": [{"value": "SECRET"}]}]', "entry 1"),
+        ("a.jsonl", '{"tasks": ["a"], "profile": {}}\n{"tasks": ["SECRET"]}', "line 2"),
+        ("a.jsonl", '{"tasks": ["a"], "profile": {}}\n{"tasks": [" "], "profile": {}}', "line 2"),
+        ("a.jsonl", '{"tasks": ["a"], "profile": {}}', "fewer than two persons"),
+        ("a.txt", "", "not a .json"),
+    ],
+)
+def test_a_wrong_file_is_named_without_its_text(tmp_path: Path, name: str, text: str, says: str) -> None:
+    """The entry or line stands in the error, what it holds does not."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=says) as caught:
+        read_persons(tmp_path / name)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_the_shipped_persons_are_enough_to_try_it() -> None:
+    """At least twelve, each with five requests, private facts, an earlier text and a gold one."""
+    persons = read_persons(None)
+    assert len(persons) >= 12
+    assert all(len(one.tasks) == 5 and one.facts and one.writings and one.gold and one.age for one in persons)
+    assert len({one.id for one in persons}) == len(persons)
+
+
+def test_the_picture_has_a_point_for_each_method_that_sent(held: Holdings) -> None:
+    """Well-formed, without anything that is loaded or run, and without methods that sent nothing."""
+    rows = [
+        {"method": name, "similarity": 0.5, "seconds": 1.0,
+         "linkage": [{"requests": 1, "worst": {"top1": 0.1}}] if name != "free" else []}
+        for name in ("raw", "free", "topic")
+    ]  # fmt: skip
+    text = draw({"persons": 40, "chance": 0.025, "methods": rows})
+    root = ET.fromstring(text)
+    circles = [one for one in root.iter() if one.tag.endswith("circle")]
+    assert len(circles) == 2
+    assert "prefers-color-scheme: dark" in text
+    assert not {"script", "image", "href"} & {one.tag.rpartition("}")[2] for one in root.iter()}
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.fixture
+def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command over fakes."""
+    made = outgoing.Outgoing
+    fakes = {"detector": FakeDetector(), "embedder": FakeEmbedder(), "writer": FakeWriter()}
+    monkeypatch.setattr(outgoing, "Outgoing", lambda *given, **rooms: made(*given, **(fakes | rooms)))
+    monkeypatch.setattr(Embedder, "default", FakeEmbedder)
+
+
+@pytest.mark.usefixtures("without_models")
+def test_the_command_prints_every_column(tmp_path: Path) -> None:
+    """One JSON document with all methods asked for, and a picture beside it; else tables."""
+    some = [person(number) for number in range(12)]
+    lines = [{"tasks": one.tasks[:1], "profile": dict(one.fields)} for one in some]
+    (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    picture = tmp_path / "curve.svg"
+    arguments = ["eval", "linkage", "-c", "preset:default", "--data", str(tmp_path / "some.jsonl")]
+    result = CliRunner().invoke(
+        app, [*arguments, "--methods", "raw,topic,kind", "--plot", str(picture), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["method"] for row in found["methods"]] == ["raw", "topic", "kind"]
+    raw, topic, kind = found["methods"]
+    assert (raw["bits"], topic["bits"], kind["bits"]) == (None, found["bits"]["topic"], found["bits"]["kind"])
+    assert topic["bits"] > kind["bits"]
+    assert [one["requests"] for one in topic["linkage"]] == [1, 5]
+    assert topic["standing"] == kind["standing"] == {}
+    assert raw["similarity"] == 1.0
+    assert {one["attribute"] for one in topic["linkage"][0]["attributes"]} >= {"occupation", "private fact"}
+    assert ET.parse(picture).getroot().tag.endswith("svg")
+    shown = CliRunner().invoke(app, [*arguments, "--methods", "raw", "--requests", "1"])
+    assert "worst top-1" in shown.stdout
+    assert "private fact" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--methods", "raw,telepathy"], "telepathy"),
+        (["--requests", "3"], "choose 1"),
+        (["--size", "vast"], "choose from"),
+        (["--plot", "/nowhere/at/all.svg"], "no folder"),
+    ],
+)
+def test_a_wrong_option_is_named_before_any_work(arguments: list[str], says: str) -> None:
+    """No model is loaded for a run that cannot end well."""
+    result = CliRunner().invoke(app, ["eval", "linkage", "-c", "preset:default", *arguments])
+    assert result.exit_code != 0
+    assert says in str(result.exception)
+
+
+def test_the_help_names_the_methods_that_exist() -> None:
+    """The list that is shown without loading anything is the list that is run."""
+    assert METHODS == outgoing.METHODS
