@@ -95,8 +95,8 @@ class Audit:
             whose = {"user": self._owner(user), "key": self._key(credential), "about": about}
             row = receipt.as_dict() | whose | {"attempt": attempt, "sealed_sha256": sha256(sealed)}
             self._ledger.admit(db, row)
-            bodies = (receipt.id, whose["user"], pseudonym(user), sealed)
-            db.execute("INSERT INTO bodies VALUES (?, ?, ?, ?)", bodies)
+            body = (receipt.id, whose["user"], pseudonym(user), sealed)
+            db.execute("INSERT INTO bodies VALUES (?, ?, ?, ?)", body)
             self._chain.append(db, "intent", receipt.id, row)
         return receipt
 
@@ -182,7 +182,7 @@ class Audit:
         """What observe mode built and kept here, oldest first; there is no body to show."""
         return self._entries("observed", user=user, limit=limit)
 
-    def refusal(
+    def over_cap(
         self,
         *,
         user: str,
@@ -194,12 +194,12 @@ class Audit:
     ) -> str:
         """Why one more request would not fit under the caps; empty where it would. Records nothing."""
         if not self._chain.exists:
-            return self._ledger.refusal((), route=route, bits=bits)
+            return self._ledger.over_cap((), route=route, bits=bits)
         with self._chain.reading() as db:
             account = self._owner(user), endpoint, self._key(credential)
             charges = self._ledger.charges(db, account[0])
         same = [charge for charge in charges if charge.account == account]
-        return self._ledger.refusal(same, route=route, bits=bits, body=about)
+        return self._ledger.over_cap(same, route=route, bits=bits, body=about)
 
     def ledger(self, user: str | None = None, days: int = 30) -> list[Account]:
         """What the cloud was told in the last `days`, by account; of `user` if one is named."""

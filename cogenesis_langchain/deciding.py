@@ -59,7 +59,7 @@ def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[s
     reason = ""
     try:
         for step in [first, *sorted(dict.fromkeys(ahead), key=lambda step: step.rank)]:
-            over = _over_cap(request, step) if step.route.sends else ""
+            over = request.over_cap(step) if step.route.sends else ""
             reason = reason or over
             if not over:
                 break
@@ -76,21 +76,6 @@ def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[s
         on_failure=tuple(later for later in decision.on_failure if later.rank > step.rank),
     )
     return moved, [told]
-
-
-def _over_cap(request: Request, step: Step) -> str:
-    """Why `step` does not fit under the caps of `privacy.ledger`; empty where it does."""
-    engine = request.engine
-    if not engine.config.privacy.ledger.capped:
-        return ""
-    return engine.audit.refusal(
-        user=request.user,
-        endpoint=engine.cloud.endpoint,
-        credential=request.credential,
-        route=step.route.value,
-        bits=request.bits(step),
-        about=request.about,
-    )
 
 
 def _missing(engine: Engine, context: RouterContext) -> str:

@@ -138,7 +138,7 @@ class Ledger:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise self._chain.changed() from None
 
-    def refusal(self, charges: Iterable[Charge], *, route: str, bits: float | None, body: str = "") -> str:
+    def over_cap(self, charges: Iterable[Charge], *, route: str, bits: float | None, body: str = "") -> str:
         """Why one more request does not fit under the caps; empty where it does.
 
         `charges` are those of its account in the last 24 hours, `body` names what is to be sent.
@@ -166,7 +166,7 @@ class Ledger:
             return
         new = _of(row["id"], row, request=True)
         same = [one for one in self.charges(db, new.user) if one.account == new.account]
-        if reason := self.refusal(same, route=new.route, bits=new.bits, body=new.body):
+        if reason := self.over_cap(same, route=new.route, bits=new.bits, body=new.body):
             raise LedgerError(f"{reason}: nothing was sent")
 
 

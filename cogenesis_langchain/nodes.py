@@ -38,27 +38,15 @@ from cogenesis_langchain.request import (
     Run,
     Update,
     approval,
-    asked,
     clock,
     turns,
     why,
 )
 from cogenesis_langchain.rewording import reworded
 from cogenesis_langchain.sketch import sketch_messages
-from cogenesis_langchain.state import (
-    RUN_FIELDS,
-    RouterState,
-    check_owner,
-    names,
-)
-from cogenesis_langchain.types import (
-    ContextType,
-    GenericTask,
-    Level,
-    PrivateSpan,
-    Route,
-    Sendable,
-)
+from cogenesis_langchain.state import RUN_FIELDS, RouterState, check_owner, names
+from cogenesis_langchain.telling import asked
+from cogenesis_langchain.types import ContextType, GenericTask, Level, PrivateSpan, Route, Sendable
 
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
 RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}

@@ -14,7 +14,6 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
 from cogenesis_langchain import route as routing
-from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
     AuditError,
     CoGenesisError,
@@ -27,14 +26,13 @@ from cogenesis_langchain.errors import (
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
 from cogenesis_langchain.known.matcher import KnownValues
-from cogenesis_langchain.state import RouterState, RunContext
-from cogenesis_langchain.types import Decision, GenericTask, KnownValue, Level, Outbound, Receipt, Route, Step
+from cogenesis_langchain.state import RunContext
+from cogenesis_langchain.telling import Telling, as_step, asked
+from cogenesis_langchain.types import Decision, KnownValue, Outbound, Receipt, Route, Step
 from cogenesis_langchain.writer.local import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from cogenesis_langchain.detect.detector import Detector, Once
 
 Update = dict[str, Any]
@@ -47,15 +45,8 @@ NOT_SENT = (AuditError, ConfigError, DetectorError, GateError, StoreError, OSErr
 """What breaks before or instead of a send: the request stays local."""
 
 
-class Request:
+class Request(Telling):
     """Reads state through the vault. `context.user_id` and `context.thread` are the vault's scope."""
-
-    def __init__(self, engine: Engine, state: RouterState, context: RunContext) -> None:
-        self.engine = engine
-        self.state = state
-        self.context = context
-        self.user = str(context.user_id)
-        self.scope = (self.user, context.thread)
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -95,10 +86,6 @@ class Request:
     def known(self) -> KnownValues:
         """The matcher of this user's known values."""
         return self.engine.known(self.user)
-
-    def step(self) -> Step:
-        """Where the request stands now."""
-        return as_step(self.state["route"], self.state["level"])
 
     def prompt(self, sketch: str | None) -> Prompt:
         """The writer's prompt. Everything before the sketch is the same with and without one."""
@@ -173,54 +160,6 @@ class Request:
             return update | {"warnings": [*update["warnings"], why(error)]}
         return update | {"receipts": [*self.state["receipts"], receipt.as_dict()]}
 
-    # --- what it tells -------------------------------------------------------------------------------
-
-    @property
-    def about(self) -> str:
-        """Under which id the ledger charges what is asked now; empty before the decision."""
-        return self.state.get("asked", {}).get("id") or ""
-
-    @property
-    def credential(self) -> SecretStr | None:
-        """What the provider can link requests by."""
-        cloud = self.engine.config.models.cloud
-        return cloud.api_key if cloud else None
-
-    def bits(self, step: Step) -> float | None:
-        """Upper bound of what a request at `step` tells; None where there is none."""
-        return self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
-
-    def _asked(self, step: Step) -> Step:
-        """`step` at the level that the decision asked for: a veto to a lower one still tells as much."""
-        asked = self.state.get("asked", {}).get("level")
-        return Step(step.route, Level(asked)) if asked and step.route is Route.SKETCH else step
-
-    def _told(self, step: Step) -> GenericTask | None:
-        """What of the closed lists a body at `step` tells."""
-        task = self.state["task"]
-        if step.route is not Route.SKETCH or step.level is Level.FREE or not task or not task["kind"]:
-            return None
-        return GenericTask(task["kind"], task["topic"] if step.level is Level.TOPIC else None)
-
-    def vetoed(self, reason: str, step: Step | None = None) -> None:
-        """Records, unless this is a dry run, that the store left only `step` (default local) of the task.
-
-        The ledger charges what was asked: what is missing tells something too. Raises AuditError.
-        """
-        if self.context.dry_run:
-            return
-        step = step or Step(Route.LOCAL)
-        self.engine.audit.veto(
-            route=step.route.value,
-            level=step.level.value if step.level else None,
-            user=self.user,
-            reason=reason,
-            endpoint=self.engine.cloud.endpoint,
-            bits=0.0 if self.engine.policy.observe else self.bits(self._asked(self.step())),
-            credential=self.credential,
-            about=self.about,
-        )
-
     def permit(self, outbound: Outbound, step: Step, told: Callable[[Receipt], None] | None = None) -> Permit:
         """Leave to send `outbound` at `step`; `told` hears of each intent."""
         issued: frozenset[str] = frozenset()
@@ -237,9 +176,9 @@ class Request:
             issued=issued,
             route=step.route.value,
             level=step.level.value if step.level else None,
-            bits=self.bits(self._asked(step)),
+            bits=self.bits(self.asked(step)),
             user=self.user,
-            task=self._told(step),
+            task=self.told(step),
             about=self.about,
             told=told,
             run=self.context.sends,
@@ -276,16 +215,6 @@ class Request:
         current = self.step()
         step = routing.after_failure(Decision(current, (), on_failure=ahead), current)
         return self.stay(reason, step) | {"asked": asked(step)}
-
-
-def as_step(route: str | None, level: str | None) -> Step:
-    """State's two strings as a Step."""
-    return Step(Route(route or "local"), Level(level) if level else None)
-
-
-def asked(step: Step) -> dict[str, str | None]:
-    """What the state keeps of a decision for `step`, whatever a veto leaves of it."""
-    return {"level": step.level.value if step.level else None, "id": uuid4().hex}
 
 
 def stopped(error: CoGenesisError | OSError) -> dict[str, Any]:

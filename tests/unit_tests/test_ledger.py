@@ -144,7 +144,7 @@ def test_a_day_is_24_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         then = (datetime.now(UTC) - timedelta(hours=hours)).isoformat(timespec="milliseconds")
         monkeypatch.setattr(audit_room, "_now", lambda then=then: then)
         assert (
-            not audit.refusal(user=USER, endpoint=OUT.endpoint, credential=None, route="sketch", bits=1)
+            not audit.over_cap(user=USER, endpoint=OUT.endpoint, credential=None, route="sketch", bits=1)
         ) is fits
         if fits:
             tell(audit)
@@ -348,7 +348,7 @@ def test_a_cap_that_was_used_up_meanwhile(
     with engine.audit._chain.reading() as db:
         endpoint = engine.cloud.endpoint
         assert db.execute("SELECT count(*) FROM rows").fetchone() == (2,)
-    monkeypatch.setattr(Audit, "refusal", lambda *_, **__: "")
+    monkeypatch.setattr(Audit, "over_cap", lambda *_, **__: "")
     first, second = ask(engine), ask(engine)
     assert (place(first), place(second)) == ("sketch:topic", "local")
     assert any("max_requests_per_day" in warning for warning in second["warnings"])
