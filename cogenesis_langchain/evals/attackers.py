@@ -44,6 +44,17 @@ class Holdings:
     embedder: Embeds = field(repr=False)
 
     @cached_property
+    def _met(self) -> dict[str, NDArray[np.float32]]:
+        return {}
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(len(texts), d) of unit length; each different text is embedded once."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._met]
+        if new:
+            self._met.update(zip(new, self.embedder.embed(new), strict=True))
+        return np.stack([self._met[text] for text in texts])
+
+    @cached_property
     def documents(self) -> dict[str, list[str]]:
         """The profiles as texts, with the earlier writings and without."""
         titles = ["\n".join(t for t, _ in p.writings) for p in self.persons]
@@ -63,7 +74,7 @@ class Holdings:
             texts += parts + pieces
             whose += [number] * (len(parts) + len(pieces))
             written += [False] * len(parts) + [True] * len(pieces)
-        return self.embedder.embed(texts), np.array(whose), np.array(written)
+        return self.vectors(texts), np.array(whose), np.array(written)
 
     @cached_property
     def means(self) -> NDArray[np.float32]:
@@ -72,12 +83,6 @@ class Holdings:
         rows = [vectors[(whose == n) & ~written].mean(axis=0) for n in range(len(self.persons))]
         means: NDArray[np.float32] = _unit(np.array(rows))
         return means
-
-    @cached_property
-    def requests(self) -> dict[str, NDArray[np.float32]]:
-        """Vectors of all requests of all persons: an attacker can run the public mechanism on any text."""
-        texts = list(dict.fromkeys(task for person in self.persons for task in person.tasks))
-        return dict(zip(texts, self.embedder.embed(texts), strict=True))
 
     @cached_property
     def folds(self) -> NDArray[np.int64]:
@@ -156,7 +161,7 @@ def _by_words(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
 
 def _by_meaning(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     vectors, whose, written = held.chunks
-    cosines = embedded(seen, held) @ vectors.T  # (bodies, chunks)
+    cosines = held.vectors([one.text for one in seen]) @ vectors.T  # (bodies, chunks)
     everyone = range(len(held.persons))
     best = [cosines[:, (whose == n) & ~written].max(axis=1) for n in everyone]
     mean = [cosines[:, (whose == n) & ~written].mean(axis=1) for n in everyone]
@@ -166,17 +171,10 @@ def _by_meaning(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     return {f"minilm {name}": np.stack(scores, axis=1) for name, scores in named.items()}
 
 
-def embedded(seen: Sequence[Seen], held: Holdings) -> NDArray[np.float32]:
-    """(len(seen), d); each different text is embedded once."""
-    texts = list(dict.fromkeys(one.text for one in seen))
-    vectors = dict(zip(texts, held.embedder.embed(texts), strict=True))
-    return np.stack([vectors[one.text] for one in seen])
-
-
 def _learned(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     """What models say that were fitted on other persons' pairs; filled block by block of folds."""
-    bags, bodies = bags_of(seen), embedded(seen, held)
-    asked = np.stack([held.requests[one.request] for one in seen])
+    bags, bodies = bags_of(seen), held.vectors([one.text for one in seen])
+    asked = held.vectors([one.request for one in seen])
     whose = np.array([one.person for one in seen])
     shape = (len(seen), len(held.persons))
     names = ("to profile", "from profile", "neighbours", "mechanism mean", "mechanism best")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cogenesis_langchain.evals.attackers import Holdings, Seen, bags_of, embedded, overlap
+from cogenesis_langchain.evals.attackers import Holdings, Seen, bags_of, overlap
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.evals.posterior import Array, fit, interval, ridge
 from cogenesis_langchain.known.matcher import is_common
@@ -40,6 +40,7 @@ PENALTIES = (0.3, 3.0, 30.0)
 _RARE = 0.03  # a place of fewer persons than this share is "elsewhere"
 _CHOICES = 10
 _FACTS = 3  # asked of each person, for each body or pool of bodies
+_ROUNDING = 1e-6
 _RUN = 4  # words in a row of a private fact that count as the fact
 
 
@@ -67,7 +68,7 @@ def infer(seen: Sequence[Seen], held: Holdings, *, together: int = 1) -> list[In
     whose = np.array([one.person for one in seen])
     bags = bags_of(seen)
     spread = np.sqrt(np.maximum(bags.sum(axis=1, keepdims=True), 1))
-    x: Array = np.hstack([embedded(seen, held), bags / spread]).astype(np.float64)
+    x: Array = np.hstack([held.vectors([one.text for one in seen]), bags / spread]).astype(np.float64)
     if together > 1:
         persons = np.unique(whose)
         x, whose = np.stack([x[whose == person].mean(axis=0) for person in persons]), persons
@@ -84,7 +85,7 @@ def labels(held: Holdings) -> dict[str, list[int | None]]:
     """Attribute -> the class of each person; None where the profile does not say."""
     fields = [person.fields for person in held.persons]
     work = [one.get("occupation", "") for one in fields]
-    nearest = (held.embedder.embed(work) @ held.embedder.embed(WORK).T).argmax(axis=1)
+    nearest = (held.vectors(work) @ held.vectors(WORK).T).argmax(axis=1)
     places = [one.get("location", "").rpartition(",")[2].strip().casefold() for one in fields]
     counts = Counter(places)
     common = [place for place in counts if place and counts[place] >= max(2, _RARE * len(places))]
@@ -130,39 +131,41 @@ def _guess(x: Array, y: Any, asked: Array, penalty: float) -> Any:
 
 def _picked(seen: Sequence[Seen], held: Holdings, together: int) -> Inferred:
     """The right fact among ten, by words and meaning, weighed by what worked on the other folds."""
+    x, whose = _choices(seen, held, together)
+    spread = x.std(axis=(0, 1))
+    x = np.where(spread > _ROUNDING, x / np.maximum(spread, _ROUNDING), 0)
+    credit = np.zeros(len(x))
+    for fold in np.unique(held.folds[whose]):
+        test = held.folds[whose] == fold
+        if test.all():
+            continue
+        weights = fit(x[~test], np.zeros(int((~test).sum()), dtype=np.int64))
+        said = np.round(x[test] @ weights, 9)
+        best = said.max(axis=1, keepdims=True)
+        credit[test] = (said[:, 0] == best[:, 0]) / (said == best).sum(axis=1)
+    return _above("private fact", credit, np.full(len(credit), 1 / _CHOICES), whose)
+
+
+def _choices(seen: Sequence[Seen], held: Holdings, together: int) -> tuple[Array, Any]:
+    """(choices, 10, 2) How well ten facts go with a body, the right one first; and whose it is (choices,)."""
     facts = [(number, fact) for number, person in enumerate(held.persons) for fact in person.facts]
-    owner = np.array([number for number, _ in facts])
-    texts = [fact for _, fact in facts]
+    owner, texts = np.array([number for number, _ in facts]), [fact for _, fact in facts]
     bodies = np.array([one.person for one in seen])
-    scores = np.stack(
-        [embedded(seen, held) @ held.embedder.embed(texts).T, overlap([one.text for one in seen], texts)],
-        axis=2,
-    ).astype(np.float64)
+    meaning = held.vectors([one.text for one in seen]) @ held.vectors(texts).T
+    words = overlap([one.text for one in seen], texts)
+    scores: Array = np.stack([meaning, words], axis=2).astype(np.float64)
     if together > 1:
         persons = np.unique(bodies)
         scores, bodies = np.stack([scores[bodies == p].mean(axis=0) for p in persons]), persons
-    scores -= scores.mean(axis=0)  # some facts go with anything
+    scores = scores - scores.mean(axis=0)  # some facts go with anything
     rng = np.random.default_rng(22)
-    whose, x = [], []
+    x, whose = [], []
     for row, person in enumerate(bodies):
-        own, others = np.flatnonzero(owner == person), np.flatnonzero(owner != person)
-        for fact in rng.permutation(own)[:_FACTS]:
-            wrong = _of_different_persons(rng.permutation(others), owner)
-            x.append(scores[row][[fact, *wrong]])
+        others = np.flatnonzero(owner != person)
+        for fact in rng.permutation(np.flatnonzero(owner == person))[:_FACTS]:
+            x.append(scores[row][[fact, *_of_different_persons(rng.permutation(others), owner)]])
             whose.append(person)
-    x_all, persons_of = np.stack(x), np.array(whose)
-    spread = x_all.std(axis=(0, 1))
-    x_all = np.where(spread > 1e-6, x_all / np.maximum(spread, 1e-6), 0)
-    credit = np.zeros(len(x_all))
-    for fold in np.unique(held.folds[persons_of]):
-        test = held.folds[persons_of] == fold
-        if test.all():
-            continue
-        weights = fit(x_all[~test], np.zeros(int((~test).sum()), dtype=np.int64))
-        said = np.round(x_all[test] @ weights, 9)
-        best = said.max(axis=1, keepdims=True)
-        credit[test] = (said[:, 0] == best[:, 0]) / (said == best).sum(axis=1)
-    return _above("private fact", credit, np.full(len(credit), 1 / _CHOICES), persons_of)
+    return np.stack(x), np.array(whose)
 
 
 def _of_different_persons(candidates: Any, owner: Any) -> list[int]:

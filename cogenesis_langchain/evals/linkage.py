@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cogenesis_langchain.evals.attackers import Holdings, Seen, embedded, features
+from cogenesis_langchain.evals.attackers import Holdings, Seen, features
 from cogenesis_langchain.evals.attributes import Inferred, infer, standing
 from cogenesis_langchain.evals.outgoing import Sent, telling
 from cogenesis_langchain.evals.posterior import Array, interval, pooled, posteriors
@@ -154,5 +154,5 @@ def judged(attacker: str, posterior: Array, whose: Any) -> Linked:
 
 
 def _similarity(seen: Sequence[Seen], held: Holdings) -> float:
-    asked = np.stack([held.requests[one.request] for one in seen])
-    return float((embedded(seen, held) * asked).sum(axis=1).mean())
+    asked = held.vectors([one.request for one in seen])
+    return float((held.vectors([one.text for one in seen]) * asked).sum(axis=1).mean())
