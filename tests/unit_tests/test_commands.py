@@ -192,7 +192,7 @@ def test_write_prints_the_text_and_nothing_else_on_stdout(
     assert (streamed.code, whole.code) == (0, 0)
     assert streamed.out == whole.out
     assert streamed.out.startswith("Here it is:")
-    assert "route sketch; 1 request(s) sent" in streamed.err
+    assert "route sketch, level topic; 1 request(s) sent" in streamed.err
     assert len(cloud.bodies) == 2
     assert not leaked(cloud.raw)
 
