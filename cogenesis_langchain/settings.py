@@ -109,7 +109,7 @@ class LedgerConfig(Section):
     """Caps on what one user tells one endpoint under one key in any 24 hours; None is no cap."""
 
     max_bits_per_day: Annotated[float, Field(gt=0)] | None = None
-    """Bits that kinds and topics tell at most; under it `mask` and level `free`, without a bound, never go."""
+    """Bits that kinds and topics tell; under it `mask` and level `free`, without a bound, never go."""
     max_requests_per_day: Annotated[int, Field(gt=0)] | None = None
     """Attempts, those of text labelled public included."""
 
