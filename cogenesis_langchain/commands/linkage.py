@@ -97,8 +97,8 @@ def linkage(
     with bar() as progress:
         sent = _bodies(settings, persons, chosen, keep, progress)
         assessed = _attacked(persons, sent, chosen, pools, progress)
-        useful = _useful(persons, sent, chosen, progress) if writer else {}
-    found = _record(settings, persons, assessed, useful)
+        worth = usefulness(persons, sent, chosen, progress) if writer else {}
+    found = _record(settings, persons, assessed, worth)
     if plot is not None:
         from cogenesis_langchain.evals.plot import draw
 
@@ -169,7 +169,7 @@ def _attacked(
     ]
 
 
-def _useful(
+def usefulness(
     persons: Sequence[Person], sent: Sequence[Sent], methods: Sequence[str], progress: Any
 ) -> dict[str, Any]:
     """Method -> figures of the gold texts' likelihood, with what each method tells of the first request."""

@@ -7,6 +7,7 @@ import math
 import random
 import stat
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cogenesis_langchain.commands import linkage as linkage_command
+from cogenesis_langchain.commands.common import bar
 from cogenesis_langchain.commands.linkage import METHODS
 from cogenesis_langchain.commands.main import app
 from cogenesis_langchain.config import load
 from cogenesis_langchain.embed import Embedder
 from cogenesis_langchain.errors import InputError
-from cogenesis_langchain.evals import outgoing
+from cogenesis_langchain.evals import outgoing, usefulness
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.attributes import infer, standing
 from cogenesis_langchain.evals.linkage import Linked, assess, attack, judged
@@ -335,6 +338,51 @@ def test_the_command_prints_every_column(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, [*arguments, "--methods", "raw", "--requests", "1"])
     assert "worst top-1" in shown.stdout
     assert "private fact" in shown.stdout
+
+
+class Fixed:
+    """A stand-in cloud and a writer in one: a sketch repeats the task, and the longer, the likelier."""
+
+    def __init__(self, *given: Any) -> None:
+        self.told: list[str] = []
+
+    def sketch(self, task: str) -> str:
+        """The task."""
+        self.told.append(task)
+        return task
+
+    def score(self, prompt: Any, text: str, *, scope: str = "") -> Any:
+        """One token."""
+        return np.array([-1.0])
+
+    def count(self, text: str) -> int:
+        """Words."""
+        return len(text.split())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_the_writer_is_given_what_each_method_tells_of_the_first_request(
+    held: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sketch is drafted from what left, without the frame that all bodies share; from nothing else."""
+    cloud = Fixed()
+    monkeypatch.setattr(usefulness, "StandIn", lambda: cloud)
+    monkeypatch.setattr(usefulness, "load", Fixed)
+    persons = [replace(one, gold="a text" if n < 2 else "") for n, one in enumerate(held.persons[:3])]
+    sent = [
+        Sent("topic", n, r, None if n == 1 else f"frame\nsaid {n} {r}\nuser")
+        for n in range(3)
+        for r in (0, 1)
+    ]
+    found = linkage_command.usefulness(persons, sent, ["topic"], bar())
+    assert cloud.told == ["said 0 0"]
+    assert found["topic"]["rows"] == 2
+    assert found["topic"]["sketched"] == 0.5
+    assert "none" in found
+    with pytest.raises(InputError, match="gold"):
+        linkage_command.usefulness(persons[2:], sent, ["topic"], bar())
 
 
 @pytest.mark.parametrize(
