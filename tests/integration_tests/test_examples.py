@@ -107,7 +107,7 @@ def test_own_policy_is_valid_as_it_is_shipped(monkeypatch: pytest.MonkeyPatch) -
     loaded = load(EXAMPLES / "own_policy.yaml")
     assert loaded.warnings == ()
     assert [rule.name for rule in loaded.policy().rules] == [
-        "health-and-loss-stay",
+        "health-stays",
         "long-threads-tell-less",
         "everything-else",
     ]
