@@ -6,6 +6,7 @@ import json
 import math
 import random
 import stat
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -399,6 +400,14 @@ def test_a_wrong_option_is_named_before_any_work(arguments: list[str], says: str
     result = CliRunner().invoke(app, ["eval", "linkage", "-c", "preset:default", *arguments])
     assert result.exit_code != 0
     assert says in str(result.exception)
+
+
+def test_a_missing_extra_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without scikit-learn the error says what to install."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    result = CliRunner().invoke(app, ["eval", "linkage", "-c", "preset:default"])
+    assert result.exit_code != 0
+    assert "cogenesis-langchain[evals]" in str(result.exception)
 
 
 def test_the_help_names_the_methods_that_exist() -> None:
