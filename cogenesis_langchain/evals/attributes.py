@@ -41,7 +41,8 @@ _RARE = 0.03  # a place of fewer persons than this share is "elsewhere"
 _CHOICES = 10
 _FACTS = 3  # asked of each person, for each body or pool of bodies
 _ROUNDING = 1e-6
-_RUN = 4  # words in a row of a private fact that count as the fact
+_RUN = 4  # words in a row of a private fact that count as the fact, where two of them are long
+_LONG = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def standing(text: str, person: Person) -> list[str]:
     """Which of the person's names, places, employers and private facts stand in a body, by their kind.
 
     Of a name any word that is no everyday word counts, of a place any part between commas, of a fact four
-    words in a row.
+    words in a row, two of them long.
     """
     body = _words(text)
     found = []
@@ -222,7 +223,9 @@ def _runs(facts: Sequence[str]) -> Iterable[str]:
     for fact in facts:
         words = fact.split()
         for start in range(max(1, len(words) - _RUN + 1)):
-            yield " ".join(words[start : start + _RUN])
+            run = words[start : start + _RUN]
+            if len(words) <= _RUN or sum(len(word) >= _LONG for word in run) > 1:  # not "a proposal for a"
+                yield " ".join(run)
 
 
 def _words(text: str) -> str:

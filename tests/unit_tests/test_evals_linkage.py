@@ -229,9 +229,9 @@ def test_private_values_that_stand_in_a_body_are_counted() -> None:
         "1",
         ("x",),
         {"name": "Orla Will", "location": "Quibbleton, Fenland", "employer": "Vex & Sons",
-         "facts": "Breeds tiny blue newts at home"},
+         "facts": "Breeds tiny blue newts at home; is writing a proposal for a new pond"},
     )  # fmt: skip
-    assert standing("Write a letter about what will come.", someone) == []
+    assert standing("Write a letter about what will come, or a proposal for a plan.", someone) == []
     assert standing("Dear orla, welcome to QUIBBLETON", someone) == ["name", "place"]
     assert standing("from vex & sons: she breeds tiny blue newts", someone) == ["employer", "fact"]
 
