@@ -12,6 +12,8 @@ from cogenesis_langchain.rewrite import rewrite, shows
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.types import Level, Route, Step
 
+MIN_SCORE = 0.3
+"""Findings from this score on count: these words are in small letters, in which names score low."""
 TOPIC = Step(Route.SKETCH, Level.TOPIC)
 UNUSABLE = "the local model's own words are no plain sentence: kind and topic are told"
 FOUND = "the detector finds something in the local model's own words: kind and topic are told"
@@ -27,7 +29,7 @@ def reworded(request: Request) -> Update:
         if sentence is None:
             return request.stay(UNUSABLE, TOPIC) | {"timings": timings}
         spans = engine.allowed.keep(sentence.text, request.detector.detect(sentence.text))
-        if any(span.score >= engine.cloud.rules.min_score for span in spans):
+        if any(span.score >= min(engine.cloud.rules.min_score, MIN_SCORE) for span in spans):
             return request.stay(FOUND, TOPIC) | {"timings": timings}
         if shows(request.known(), request.instruction(), sentence.text):
             request.vetoed(VETOED, TOPIC)

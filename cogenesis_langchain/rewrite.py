@@ -2,10 +2,11 @@
 
 What is covered: the sentence is a function of the current instruction alone (no store, no history, no state
 that another prompt left behind), and only words of the language on one short line are taken: no digits, no
-capitals of names, no brackets, links or placeholders, no word that no dictionary has. The user's known values
-can only take it away (`shows`); detector and gate read it as they read everything else. What is not: how much
-it tells. These words depend on the request and come from no closed list, so nothing bounds them, and an
-attacker with many profiles finds the writer behind such sentences more often than behind kind and topic.
+capitals of names, no numbers or names spelled out, no brackets, links or placeholders, no word that no
+dictionary has. The user's known values can only take it away (`shows`); detector and gate read it as they
+read everything else. What is not: how much it tells. These words depend on the request and come from no
+closed list, so nothing bounds them, and an attacker with many profiles finds the writer behind such sentences
+more often than behind kind and topic.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from cogenesis_langchain.detect.lexicon import is_modern
 from cogenesis_langchain.known.matcher import is_common
 from cogenesis_langchain.prompt_files import sections
+from cogenesis_langchain.spelled import spelled
 from cogenesis_langchain.types import PrivateSpan, Sendable
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def usable(text: str, plain: Plain) -> str:
     line = text.strip().partition("\n")[0].replace("’", "'").strip(' "“”')
     sentence = (_SENTENCE.match(line) or [""])[0].strip()
     lower = _SHORT_FORM.sub(lambda word: word[0].lower() if is_modern(word[0]) else word[0], sentence)
-    if len(sentence) >= MAX_CHARS or not _FORM.fullmatch(lower):
+    if len(sentence) >= MAX_CHARS or not _FORM.fullmatch(lower) or spelled(sentence):
         return ""
     return f"{sentence}." if all(word in plain for word in _WORDS.findall(lower)) else ""
 

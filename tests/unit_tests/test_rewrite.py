@@ -113,6 +113,10 @@ def _known(*values: str) -> KnownValues:
         (f' "{SENTENCE}"\n\nI left out the names.', SENTENCE),
         ("Write a short note. Sign it as Quillon.", "Write a short note."),
         ("Write a résumé, and don't be shy", "Write a résumé, and don't be shy."),
+        (
+            "Write a two-page note on a t-shirt, and what I'd do",
+            "Write a two-page note on a t-shirt, and what I'd do.",
+        ),
         ("Write an e-mail for people who like TV and AI", "Write an e-mail for people who like TV and AI."),
     ],
 )
@@ -134,6 +138,8 @@ def test_one_plain_sentence_is_kept(said: str, kept: str) -> None:
         "Write a note about the pаrty.",  # a Cyrillic letter
         "Write a note about the pa\u200brty.", "Write a note\tabout it.", "Write  a   note to us.",
         "Write a note to quillon.", "Write a note about kelpworks.",  # in no dictionary
+        "Write a note to four nine one seven.", "Write a card for a twenty-first birthday.",
+        "Write a note for m a r k about it.", "Write a note for s-m-i-t-h.",
         "Write " + "a very " * 30 + "long note.", "Schreibe eine Einladung zu einem Fest.",
     ],
 )  # fmt: skip
@@ -265,11 +271,20 @@ def test_topic_is_next_for_everybody_alike(
 
 
 def test_what_the_policy_calls_a_false_alarm_may_go(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
-    """The detector counts from the gate's own score on: below it nothing is found."""
-    detector = FakeDetector(patterns={"PERSON": "neighbour"}, score=0.4)
+    """What scores too low to be anything is found nowhere."""
+    detector = FakeDetector(patterns={"PERSON": "neighbour"}, score=0.25)
     says = "Write a note to our quiet neighbour."
     assert router_of(free(make_engine, says, {"detector": detector})).invoke(INSTRUCTION)["level"] == "free"
     assert told(cloud) == [says]
+
+
+def test_names_in_small_letters_score_low_and_count(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """The gate would let them through: it reads what people write, with capitals."""
+    detector = FakeDetector(patterns={"PERSON": "rose miller"}, score=0.4)
+    engine = free(make_engine, "Write a note to rose miller.", {"detector": detector})
+    assert engine.cloud.rules.min_score > 0.4
+    assert router_of(engine).invoke(INSTRUCTION)["level"] == "topic"
+    assert told(cloud) == [topic(engine)]
 
 
 def test_the_gate_still_looks(make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: Any) -> None:
