@@ -3,7 +3,8 @@
 An account is one user at one endpoint under one key: what the provider can link. It is charged
 
 - for a request on route `sketch` the bits of the level that the policy asked for, once for each prepared
-  body: a retry sends the same bytes and tells nothing new. It still counts as a request of its own;
+  body: a retry sends the same bytes and tells nothing new. It still counts as a request of its own, and
+  other bytes under the same name (a run that was taken up again in another state) are charged anew;
 - for a veto or a stop at the gate the same bits, because what is missing tells something too. With a send
   of the same body (a veto that left the kind) they are charged once;
 - for `mask` and `free` no number: they have no bound. Under a cap in bits they do not fit;
@@ -61,6 +62,8 @@ class Charge:
     bits: float | None
     request: bool
     """Whether bytes left or may have; else a veto, or a stop at the gate."""
+    sha256: str = ""
+    """Of those bytes."""
 
     @property
     def step(self) -> str:
@@ -71,6 +74,11 @@ class Charge:
     def account(self) -> tuple[str, str, str]:
         """(user, endpoint, key)."""
         return self.user, self.endpoint, self.key
+
+    @property
+    def charged(self) -> bool:
+        """Whether it has a number of bits: what was labelled public has none, nor what no number bounds."""
+        return not self.unbounded and self.route != Route.CLOUD
 
     @property
     def unbounded(self) -> bool:
@@ -138,10 +146,13 @@ class Ledger:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise self._chain.changed() from None
 
-    def over_cap(self, charges: Iterable[Charge], *, route: str, bits: float | None, body: str = "") -> str:
+    def over_cap(
+        self, charges: Iterable[Charge], *, route: str, bits: float | None, body: str = "", digest: str = ""
+    ) -> str:
         """Why one more request does not fit under the caps; empty where it does.
 
-        `charges` are those of its account in the last 24 hours, `body` names what is to be sent.
+        `charges` are those of its account in the last 24 hours, `body` names what is to be sent, `digest` is
+        the SHA-256 of its bytes as far as they are known.
         """
         charges = list(charges)
         before, caps = spent(charges), self.caps
@@ -151,8 +162,8 @@ class Ledger:
             return ""
         if bits is None:
             return f"{CAP}.max_bits_per_day is set, and this has no bound in bits"
-        already = spent([one for one in charges if one.body == body]).bits if body else 0.0
-        told = before.bits + max(0.0, bits - already)
+        same = [(one.sha256, one.bits) for one in charges if one.charged and one.body == body and body]
+        told = before.bits - _told(same) + _told([*same, (digest, bits)])
         if told <= caps.max_bits_per_day + 1e-9:
             return ""
         return (
@@ -166,21 +177,29 @@ class Ledger:
             return
         new = _of(row["id"], row, request=True)
         same = [one for one in self.charges(db, new.user) if one.account == new.account]
-        if reason := self.over_cap(same, route=new.route, bits=new.bits, body=new.body):
+        if reason := self.over_cap(same, route=new.route, bits=new.bits, body=new.body, digest=new.sha256):
             raise LedgerError(f"{reason}: nothing was sent")
 
 
 def spent(charges: Iterable[Charge]) -> Spent:
-    """The sum over charges of one account; of one prepared body the largest counts."""
+    """The sum over charges of one account; what is about one prepared body counts once (see `_told`)."""
     requests, unbounded = 0, set[str]()
-    largest: dict[str, float] = {}
+    bodies: dict[str, list[tuple[str, float | None]]] = {}
     for one in charges:
         requests += one.request
         if one.unbounded:
             unbounded.add(one.body)
-        elif one.route != Route.CLOUD:
-            largest[one.body] = max(largest.get(one.body, 0.0), one.bits or 0.0)
-    return Spent(requests, math.fsum(largest.values()), len(unbounded))
+        elif one.charged:
+            bodies.setdefault(one.body, []).append((one.sha256, one.bits))
+    return Spent(requests, math.fsum(map(_told, bodies.values())), len(unbounded))
+
+
+def _told(charges: Iterable[tuple[str, float | None]]) -> float:
+    """Bits of (SHA-256, bits) about one prepared body: each of its bytes once, vetoes with the send."""
+    largest: dict[str, float] = {}
+    for digest, bits in charges:
+        largest[digest] = max(largest.get(digest, 0.0), bits or 0.0)
+    return max(largest.pop("", 0.0), math.fsum(largest.values()))
 
 
 def accounts(charges: Sequence[Charge], told: Mapping[str, GenericTask], days: int) -> list[Account]:
@@ -235,4 +254,5 @@ def _of(row_id: str, data: dict[str, Any], *, request: bool) -> Charge:
         level=data["level"],
         bits=data["bits"],
         request=request,
+        sha256=data["body_sha256"] if request else "",
     )

@@ -35,7 +35,11 @@ class Telling:
     def asked(self, step: Step) -> Step:
         """`step` at the level that the decision asked for: a veto to a lower one still tells as much."""
         level = self.state.get("asked", {}).get("level")
-        return Step(step.route, Level(level)) if level and step.route is Route.SKETCH else step
+        if not level or step.route is not Route.SKETCH:
+            return step
+        return min(
+            step, Step(step.route, Level(level)), key=lambda told: told.rank
+        )  # never less than is told
 
     def bits(self, step: Step) -> float | None:
         """Upper bound of what a request at `step` tells; None where there is none."""

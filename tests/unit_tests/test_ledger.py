@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 
 from cogenesis_langchain import audit as audit_room
@@ -20,12 +21,23 @@ from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import AuditError, LedgerError
 from cogenesis_langchain.graph import create_privacy_router
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.ledger import Spent
 from cogenesis_langchain.settings import LedgerConfig
-from cogenesis_langchain.state import RouterContext
+from cogenesis_langchain.state import RouterContext, RunContext
 from cogenesis_langchain.store import MemoryStore
+from cogenesis_langchain.telling import Telling
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply
-from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level, Outbound, PrivateSpan
+from cogenesis_langchain.types import (
+    ContextItem,
+    GenericTask,
+    KnownValue,
+    Level,
+    Outbound,
+    PrivateSpan,
+    Route,
+    Step,
+)
 from tests.conftest import INSTRUCTION, USER, routed
 
 OUT = Outbound("http://127.0.0.1:1/v1/chat/completions", '{"messages":[]}')
@@ -77,6 +89,18 @@ def test_a_retry_is_a_request_and_tells_nothing_new(tmp_path: Path) -> None:
         tell(audit, "one")
     tell(audit, "two")
     assert spent(audit) == Spent(4, 20.0)
+
+
+def test_other_bytes_under_the_same_name_are_charged(tmp_path: Path) -> None:
+    """A run that was taken up again and tells something else pays for both, at the cap as well."""
+    audit, other = log(tmp_path, max_bits_per_day=25), Outbound(OUT.endpoint, '{"messages":[1]}')
+    tell(audit, "one")
+    audit.intent(other, route="sketch", level="topic", bits=10.0, user=USER, about="one")
+    assert spent(audit) == Spent(2, 20.0)
+    with pytest.raises(LedgerError, match="max_bits"):
+        audit.intent(Outbound(OUT.endpoint, "{}"), route="sketch", bits=10.0, user=USER, about="one")
+    tell(audit, "one")
+    assert spent(audit) == Spent(3, 20.0)
 
 
 def test_what_never_left_is_free(tmp_path: Path) -> None:
@@ -474,6 +498,32 @@ def test_every_receipt_says_what_the_lists_allow(
     for bits in (receipt["bits"], listed[0].receipt.bits):
         assert bits == (None if allowed is None else pytest.approx(allowed))
     assert (receipt["route"], receipt["level"]) == (route, level)
+
+
+def test_a_run_that_is_taken_up_again_pays_for_other_bytes(
+    engine: Engine, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an old checkpoint, with a value known since: the kind alone is a second thing that is told."""
+    router = create_privacy_router(engine=engine, user_id=USER, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    router.invoke(INSTRUCTION, thread)
+    before = next(one.config for one in router.get_state_history(thread) if one.next == ("sketch",))
+    since = KnownValues([KnownValue("birthday", "DECLARED", "declared")])
+    monkeypatch.setattr(engine, "known", lambda *_: since)
+    router.invoke(None, before)
+    assert len(set(cloud.bodies)) == 2
+    assert spent(engine.audit) == Spent(2, 2 * (engine.vocabulary.bits(Level.TOPIC) or 0.0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "charged"),
+    [("kind", "topic", "topic"), ("topic", "kind", "topic"), ("free", "topic", "free")],
+)
+def test_never_less_than_is_told_is_charged(engine: Engine, asked: str, now: str, charged: str) -> None:
+    """Of what was asked and what goes, the one that tells more, whatever a checkpoint says."""
+    state: Any = {"asked": {"id": "one", "level": asked}, "route": "sketch", "level": now}
+    telling = Telling(engine, state, RunContext(user_id=USER))
+    assert telling.asked(telling.step()) == Step(Route.SKETCH, Level(charged))
 
 
 def test_kind_and_topic_reach_the_ledger(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
