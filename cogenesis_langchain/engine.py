@@ -68,7 +68,13 @@ class Engine:
 
     def built(self, name: str) -> bool:
         """Whether a room exists already (nothing is built by asking)."""
-        return name in self._rooms or (self._shares is not None and self._shares.built(name))
+        return self._found(name) is not None
+
+    def _found(self, name: str) -> Any:
+        """A room that exists, of this engine or of the one it shares with; None where there is none."""
+        if name in self._rooms or self._shares is None:
+            return self._rooms.get(name)
+        return self._shares._found(name)
 
     def with_rooms(self, **rooms: Any) -> Engine:
         """A twin with some rooms of its own: `explain --jsonl` holds each line's context in memory.
@@ -159,7 +165,7 @@ class Engine:
         """Kind and topic from the closed lists, as `generalize` says or a room `generalizer` in its place."""
         from cogenesis_langchain.generalize import generalize
 
-        given: Callable[[str], GenericTask] | None = self._rooms.get("generalizer")
+        given: Callable[[str], GenericTask] | None = self._found("generalizer")
         if given is not None:
             return given(instruction)
         return generalize(instruction, self.vocabulary, self.embedder, self.writer)

@@ -26,7 +26,7 @@ from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked
-from cogenesis_langchain.types import ContextItem, KnownValue, Level
+from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level
 from tests.conftest import INSTRUCTION, USER, routed
 
 CONTEXT = RouterContext(user_id=USER)
@@ -117,6 +117,17 @@ async def test_the_async_twins(engine: Engine) -> None:
     streamed = [e["data"]["chunk"].text for e in events if e["event"] == "on_chat_model_stream"]
     assert "".join(streamed) == whole
     assert events[-1]["data"]["output"]["text"] == whole
+
+
+def test_a_twin_has_the_rooms_that_were_given(make_engine: EngineMaker) -> None:
+    """Also what no engine builds for itself: who chooses kind and topic; a twin's own comes first."""
+    given, own = GenericTask("poem", None), GenericTask("email", None)
+    engine = make_engine(rooms={"generalizer": lambda _: given})
+    twin = engine.with_rooms(store=engine.store)
+    assert twin.built("generalizer")
+    assert twin.with_rooms().generic_task(INSTRUCTION) == given
+    assert twin.with_rooms(generalizer=lambda _: own).generic_task(INSTRUCTION) == own
+    assert not make_engine().with_rooms().built("generalizer")
 
 
 def test_batch_and_message_inputs(engine: Engine) -> None:
