@@ -27,7 +27,6 @@ from cogenesis_langchain.types import ContextItem
 REQUESTS = 5
 """At most so many requests of a person are read."""
 _FACTS = ("privacy_info", "facts")
-_NAMED = ("name", "location", "employer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,6 @@ class Person:
         """In years, where the profile says it."""
         words = self.fields.get("age", "").split()
         return int(words[0]) if words and words[0].isdecimal() else None
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """Name, place and employer, which must stand in no generic body."""
-        return tuple(value for name in _NAMED if (value := self.fields.get(name, "").strip()))
 
     def clauses(self) -> list[str]:
         """Everything the profile says, a clause each: what an attacker compares a request with."""
