@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "Entry", "Status", "VerifyReport"]
 
-_BODIES = """
-CREATE TABLE IF NOT EXISTS bodies (
-    id TEXT PRIMARY KEY, user TEXT NOT NULL, key TEXT NOT NULL, sealed TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user, key);
-"""
-_SEALED = "SELECT id, key, sealed FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
 _ENTRIES = """
 SELECT r.id, r.data, b.key, b.sealed,
     (SELECT o.data FROM rows o WHERE o.id = r.id AND o.kind = 'outcome' ORDER BY o.seq DESC LIMIT 1)
@@ -67,7 +61,7 @@ class Audit:
         caps: LedgerConfig | None = None,
     ) -> None:
         self._bodies = Bodies(keys or Keys(path.with_name("keys")))
-        self._chain = Chain(path, key_path=key_path, schema=_BODIES + SCHEMA)
+        self._chain = Chain(path, key_path=key_path, schema=Bodies.SCHEMA + SCHEMA)
         self._ledger = Ledger(self._chain, caps or LedgerConfig())
 
     def intent(
@@ -207,9 +201,7 @@ class Audit:
             return []
         with self._chain.reading() as db:
             charges = self._ledger.charges(db, None if user is None else self._owner(user), days)
-            ids = json.dumps([charge.id for charge in charges if charge.request])
-            sealed = db.execute(_SEALED, [ids]).fetchall()
-        told = {row[0]: task for row in sealed if (task := self._bodies.open(*row)[0])}
+            told = self._bodies.told(db, [charge.id for charge in charges if charge.request])
         return accounts(charges, told, days)
 
     def owner(self, user: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from cogenesis_langchain.chain import Row
 from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.errors import AuditError, CryptoError
 from cogenesis_langchain.types import GenericTask, PrivateSpan, Receipt
+
+_SEALED = "SELECT id, key, sealed FROM bodies WHERE id IN (SELECT value FROM json_each(?))"
 
 Status = Literal["sent", "failed", "refused", "observed", "unresolved"]
 
@@ -80,6 +83,12 @@ def entry_of(data: dict[str, Any], body: str | None, outcome: str | None) -> Ent
 class Bodies:
     """What was sent and told, sealed under each user's key. AuditError where that cannot be done."""
 
+    SCHEMA = """
+CREATE TABLE IF NOT EXISTS bodies (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, key TEXT NOT NULL, sealed TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS bodies_user ON bodies (user, key);
+"""
+
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
 
@@ -106,6 +115,11 @@ class Bodies:
         line, _, body = text.partition("\n")
         told = json.loads(line)
         return (GenericTask(*told) if told else None), body
+
+    def told(self, db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, GenericTask]:
+        """What the requests of these receipts told, as far as their users' keys are there."""
+        sealed = db.execute(_SEALED, [json.dumps(ids)]).fetchall()
+        return {row[0]: task for row in sealed if (task := self.open(*row)[0])}
 
 
 @contextmanager
