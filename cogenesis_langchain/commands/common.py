@@ -28,15 +28,15 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
 
 
-def _named(user: str) -> str:
-    """The user's id. Raises InputError for a blank one."""
-    if not user.strip():
+def named(user: str | None) -> str | None:
+    """The user's id, or None where no user was named. Raises InputError for a blank one."""
+    if user is not None and not user.strip():
         raise InputError("--user is empty: say whose private context is used, for example --user me")
     return user
 
 
 UserOption = Annotated[
-    str, typer.Option("--user", "-u", callback=_named, help="Whose private context is used.")
+    str, typer.Option("--user", "-u", callback=named, help="Whose private context is used.")
 ]
 RouteOption = Annotated[
     Route | None,

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cogenesis_langchain.commands.common import ConfigOption, JsonOption, load_engine, out, print_json
+from cogenesis_langchain.commands.common import (
+    ConfigOption,
+    JsonOption,
+    load_engine,
+    named,
+    out,
+    print_json,
+)
 from cogenesis_langchain.errors import CoGenesisError
 
 if TYPE_CHECKING:
@@ -18,6 +25,8 @@ app = typer.Typer(help="What the cloud has been told over time, counted in bits.
 
 WIDTH = 24
 """Characters of the longest bar."""
+DAYS_SHOWN = 60
+"""Characters of the plot over time; of more days, several share one."""
 SHOWN = 12
 """Kinds and topics that are listed by name; the rest is summed up."""
 _STEPS = "▁▂▃▄▅▆▇█"
@@ -30,7 +39,9 @@ def _group() -> None:
 
 @app.command()
 def show(
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Only what was told of this user.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", callback=named, help="Only what was told of this user.")
+    ] = None,
     days: Annotated[int, typer.Option("--days", "-d", min=1, max=3650, help="The last so many days.")] = 30,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -103,7 +114,9 @@ def _show(account: Account, names: dict[str, str], caps: LedgerConfig) -> None:
         told += f", and what no number bounds in {account.spent.unbounded} of the requests ({which})"
     out.print(told, markup=False)
     out.print(f"  held back   {account.vetoes} by the store's veto or at the gate", markup=False)
-    out.print(f"  bits a day  {sparkline(account.per_day)}  most {max(account.per_day):.1f}", markup=False)
+    together, shown = shortened(account.per_day)
+    title = "bits a day" if together == 1 else f"bits in {together} days"
+    out.print(f"  {title}  {sparkline(shown)}  most {max(shown):.1f}", markup=False)
     for title, counted in (("kinds", account.kinds), ("topics", account.topics)):
         out.print(f"  {title} told", markup=False)
         for line in bars(counted):
@@ -127,8 +140,17 @@ def bars(counted: Counter[str]) -> list[str]:
     )
 
 
+def shortened(values: list[float]) -> tuple[int, list[float]]:
+    """(how many days share a character, their sums, oldest first), so that the plot fits on a screen."""
+    together = -(-len(values) // DAYS_SHOWN)
+    first = len(values) % together  # the oldest share one with fewer days, so that the last one is whole
+    starts = [*([0] if first else []), *range(first, len(values), together)]
+    ends = [*starts[1:], len(values)]
+    return together, [sum(values[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+
 def sparkline(values: list[float]) -> str:
-    """One character a day, oldest first; a day without anything is a dot."""
+    """A character for each value, oldest first; nothing is a dot."""
     most = max(values, default=0.0)
     return "".join(
         _STEPS[min(len(_STEPS) - 1, int(value / most * len(_STEPS)))] if value else "·" for value in values

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cogenesis_langchain.commands.common import ConfigOption, JsonOption, load_engine, out, print_json
+from cogenesis_langchain.commands.common import (
+    ConfigOption,
+    JsonOption,
+    load_engine,
+    named,
+    out,
+    print_json,
+)
 from cogenesis_langchain.errors import AuditError
 
 if TYPE_CHECKING:
@@ -18,7 +25,9 @@ def receipts(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the whole chain; exit code 5 where it is broken.")
     ] = False,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Only this user's receipts.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", callback=named, help="Only this user's receipts.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The last so many.")] = 20,
     config: ConfigOption = None,
     as_json: JsonOption = False,

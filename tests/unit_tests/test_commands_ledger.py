@@ -16,6 +16,7 @@ from cogenesis_langchain import audit as audit_room
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.commands import ledger as command
 from cogenesis_langchain.config import load
+from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.types import GenericTask, Outbound
 
 URL = "https://cloud.example/v1/chat/completions"
@@ -105,6 +106,25 @@ def test_days_that_are_over(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> No
     assert account["bits_per_day"] == [0.0, 24.75, 0.0, 0.0]
     assert account["left_today"] == {"bits": 30.0, "requests": 5}
     assert json.loads(run("--json", "--days", "2"))["accounts"] == []
+
+
+def test_many_days_fit_on_a_screen(audit: Audit) -> None:
+    """Days share a character, and nothing of them is lost."""
+    assert command.shortened([1.0, 2.0]) == (1, [1.0, 2.0])
+    together, shown = command.shortened([1.0] * 400)
+    assert (together, len(shown), shown[0], shown[-1], sum(shown)) == (7, 58, 1.0, 7.0, 400.0)
+    fill(audit)
+    (line,) = [line for line in run("--days", "3650").splitlines() if "bits in" in line]
+    assert line.startswith("  bits in 61 days  ··")
+    assert len(line) < 100
+
+
+def test_an_empty_user_is_not_everybody(audit: Audit) -> None:
+    """A variable that a shell did not fill must not show what was told of all."""
+    fill(audit)
+    result = CliRunner().invoke(command.app, ["show", "--user", " "])
+    assert isinstance(result.exception, InputError)
+    assert result.output == ""
 
 
 def test_plots() -> None:

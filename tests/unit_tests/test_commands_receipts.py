@@ -100,3 +100,10 @@ def test_erased_bodies(audit: Audit) -> None:
     _fill(audit)
     audit.erase("dana")
     assert "(body erased" in run()[1]
+
+
+def test_an_empty_user_is_not_everybody(audit: Audit) -> None:
+    """A variable that a shell did not fill must not show the bodies of all."""
+    _fill(audit)
+    code, text = run("--user", "")
+    assert (code, BODY in text) == (1, False)
