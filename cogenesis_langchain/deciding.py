@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.request import NOT_SENT, Request, why
 from cogenesis_langchain.state import RouterContext, strays
+from cogenesis_langchain.telling import asked
 from cogenesis_langchain.types import Decision, Level, Route, Signals, Step
 
 EVERYTHING = frozenset(Route)
 _LOCAL = Step(Route.LOCAL)
+_OF_STORE = frozenset(("spans", "entity", "known_values", "context_overlap"))
+"""Signals of rules into which the user's store goes."""
+_BY_RULE = "a rule of the policy counts what of the request is known of the user"
 _STRAYS = "the thread holds messages that no decision was about, so its text does not go out as it is: local"
 
 
-def decide_now(request: Request) -> tuple[Decision, list[str]]:
-    """The decision by what is known now, and what the person is told of it without asking."""
-    found, context = dict(request.state["signals"]), request.context
+def decide_now(request: Request, signals: Mapping[str, Any] | None = None) -> tuple[Decision, list[str]]:
+    """The decision by what is known now (or by `signals`), and what the person is told without asking."""
+    found, context = dict(request.state["signals"] if signals is None else signals), request.context
     context_known = bool(found.pop("context_known", False))
     entities = found.pop("entities", None)
     missing = _missing(request.engine, context) if "spans" in found else "detection failed"
-    signals = Signals(
+    facts = Signals(
         **found,
         entities=None if entities is None else frozenset(entities),
         user=request.user,
@@ -29,7 +35,7 @@ def decide_now(request: Request) -> tuple[Decision, list[str]]:
         label=context.label,
     )
     decision = routing.decide(
-        signals,
+        facts,
         request.engine.policy,
         context_known=context_known,
         floor=request.engine.vault.floor(request.scope),
@@ -43,6 +49,46 @@ def decide_now(request: Request) -> tuple[Decision, list[str]]:
     if missing and any("cannot run here" in reason for reason in decision.reasons):
         told.append(f"{missing}: nothing is sent")
     return decision, told
+
+
+def settle(request: Request) -> tuple[Decision, dict[str, str | None], list[str]]:
+    """The decision, what the ledger is to know of it (see `telling.asked`), and what the person is told.
+
+    Where a rule made it more private because of the user's store, that is a veto, and is recorded.
+    """
+    decision, told = decide_now(request)
+    first = min(decision.step, _without_store(request, decision.step), key=lambda step: step.rank)
+    book = asked(first)
+    if first == decision.step:
+        return decision, book, told
+    place = {"route": first.route.value, "level": book["level"], "asked": book}
+    wished = Request(request.engine, {**request.state, **place}, request.context)  # type: ignore[typeddict-item]
+    try:
+        wished.vetoed(_BY_RULE, decision.step)
+    except NOT_SENT as error:
+        told = [*told, f"{why(error)}: {_LOCAL}"]
+        decision = replace(decision, step=max(decision.step, _LOCAL, key=lambda step: step.rank), ask=False)
+    return decision, book, told
+
+
+def _without_store(request: Request, step: Step) -> Step:
+    """Where the rules would send the request of somebody in whose store nothing of it is found."""
+    signals, engine = request.state["signals"], request.engine
+    known = signals.get("known_values") or 0
+    overlaps = (0.0, 1.0) if "context_overlap" in signals else ()
+    if not (known or overlaps) or not routing.needed_signals(engine.policy) & _OF_STORE:
+        return step
+    if known:
+        texts = enumerate(request.texts())
+        spans = [
+            one
+            for n, text in texts
+            for one in engine.allowed.keep(text, request.detector.detect(text, message=n))
+        ]
+        entities = sorted({span.type for span in spans})
+        signals = signals | {"spans": len(spans), "entities": entities, "known_values": 0}
+    ways = [signals | {"context_overlap": overlap} for overlap in overlaps] or [signals]
+    return min((decide_now(request, way)[0].step for way in ways), key=lambda one: one.rank)
 
 
 def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[str]]:

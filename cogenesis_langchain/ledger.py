@@ -5,8 +5,9 @@ An account is one user at one endpoint under one key: what the provider can link
 - for a request on route `sketch` the bits of the level that the policy asked for, once for each prepared
   body: a retry sends the same bytes and tells nothing new. It still counts as a request of its own, and
   other bytes under the same name (a run that was taken up again in another state) are charged anew;
-- for a veto or a stop at the gate the same bits, because what is missing tells something too. With a send
-  of the same body (a veto that left the kind) they are charged once;
+- for a veto or a stop at the gate the same bits, because what is missing tells something too. So is a rule
+  that counts known values or overlap, where it moves a request right that it would not move of somebody
+  else. With a send of the same body (a veto that left the kind) they are charged once;
 - for `mask` and `free` no number: they have no bound. Under a cap in bits they do not fit;
 - for `cloud`, whose text the caller labelled public, no bits;
 - nothing for a request that never left (`failed`).

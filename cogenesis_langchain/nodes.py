@@ -16,7 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
 from cogenesis_langchain import route as routing
-from cogenesis_langchain.deciding import decide_now
+from cogenesis_langchain.deciding import decide_now, settle
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
     CoGenesisError,
@@ -45,7 +45,6 @@ from cogenesis_langchain.request import (
 from cogenesis_langchain.rewording import reworded
 from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import RUN_FIELDS, RouterState, check_owner, names
-from cogenesis_langchain.telling import asked
 from cogenesis_langchain.types import ContextType, GenericTask, Level, PrivateSpan, Route, Sendable
 
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
@@ -166,7 +165,7 @@ class Nodes:
     def decide(self, state: RouterState, runtime: Run) -> Update:
         """What the policy allows, never to the left of where this thread has been."""
         request = self._request(state, runtime)
-        decision, told = decide_now(request)
+        decision, book, told = settle(request)
         warnings = [*state["warnings"], *told]
         if state["signals"].get("context_known") is False and not warnings:
             warnings.append(
@@ -181,7 +180,7 @@ class Nodes:
         return placed | {
             "route": step.route.value,
             "level": step.level.value if step.level else None,
-            "asked": asked(step),
+            "asked": book,
             "rule": decision.rule,
             "ask": decision.ask,
             "reasons": list(decision.reasons),

@@ -317,6 +317,12 @@ def ask(engine: Engine, **context: Any) -> dict[str, Any]:
     return found
 
 
+def holding(value: str) -> MemoryStore:
+    """The store of a user of this name, who knows this value."""
+    items, known = [ContextItem("note", f"we saw {value} there")], KnownValue(value, "DECLARED", "declared")
+    return MemoryStore(items, values_of=lambda _: [known], user=value)
+
+
 def place(found: dict[str, Any]) -> str:
     """Where a run ended."""
     return f"{found['route']}:{found['level']}" if found["level"] else str(found["route"])
@@ -459,6 +465,59 @@ def test_another_key_is_another_account(
         assert [place(ask(engine)), place(ask(engine, dry_run=True))] == ["sketch:topic", "local"]
     assert len(cloud.requests) == 2
     assert len({account.key for account in engine.audit.ledger(USER)} - {""}) == 2
+
+
+@pytest.mark.parametrize("signal", ["known_values", "context_overlap", "spans"])
+@pytest.mark.parametrize(
+    ("action", "sent"), [({"route": "local"}, 0), ({"route": "sketch", "level": "kind"}, 1)]
+)
+def test_a_rule_that_counts_what_is_known_is_a_veto(
+    make_engine: EngineMaker, cloud: RecordingCloud, signal: str, action: dict[str, str], sent: int
+) -> None:
+    """It is charged what the same request of somebody else would tell; that one is charged as ever."""
+    held = {"name": "held", "priority": 2, "rules": {signal: {"gt": 0}}, "action": action}
+    other = {"name": "other", "priority": 1, "rules": {"length": {"gt": 0}}, "action": {"route": "sketch"}}
+    topic = make_engine().vocabulary.bits(Level.TOPIC) or 0.0
+    for words, vetoes in (("Saturday", 1), ("Herons", 0)):
+        rooms = {"store": holding(words), "detector": FakeDetector(patterns={})}
+        engine = make_engine(rooms, routing={"decisions": [held, other]}, privacy=capped(bits=topic))
+        before = len(cloud.requests)
+        for dry in (True, False):
+            context = RouterContext(user_id=words, dry_run=dry)
+            create_privacy_router(engine=engine).invoke(INSTRUCTION, context=context)
+        (account,) = engine.audit.ledger(words)
+        assert account.spent == Spent(sent if vetoes else 1, topic)
+        assert (account.vetoes, len(cloud.requests) - before) == (vetoes, sent if vetoes else 1)
+        again: dict[str, Any] = create_privacy_router(engine=engine).invoke(
+            INSTRUCTION, context=RouterContext(user_id=words)
+        )
+        assert place(again) == "local", "nothing is left"
+
+
+def test_a_veto_that_cannot_be_recorded_sends_nothing(
+    make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule left the kind, and the log does not take down why."""
+    known = KnownValue("Saturday", "DECLARED", "declared")
+    store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
+    rules = [
+        {
+            "name": "held",
+            "priority": 2,
+            "rules": {"known_values": {"gt": 0}},
+            "action": {"route": "sketch", "level": "kind"},
+        },
+        {"name": "other", "priority": 1, "rules": {"length": {"gt": 0}}, "action": {"route": "sketch"}},
+    ]
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise AuditError("the disk is full")
+
+    engine = make_engine({"store": store}, routing={"decisions": rules})
+    monkeypatch.setattr(Audit, "veto", broken)
+    found = ask(engine)
+    assert (place(found), cloud.requests, bool(found["text"])) == ("local", [], True)
+    assert "the disk is full: local" in found["warnings"]
 
 
 def test_observe_mode_is_charged_nothing(make_engine: EngineMaker) -> None:
