@@ -37,7 +37,7 @@ def fault(name: str, taken: Collection[str] = ()) -> str | None:
         return f"the more words, the fewer people it fits: use at most {MAX_WORDS}"
     if spelled(name):
         return "numbers in words and single letters may spell what singles somebody out; leave them out"
-    if any(_stems(name) == _stems(other) for other in taken):
+    if any(_stems(name) == _stems(other) or _joined(name) == _joined(other) for other in taken):
         return "the shipped lists have this name already; choose another one"
     return None
 
@@ -50,6 +50,11 @@ def words(name: str) -> list[str]:
 def _stems(name: str) -> frozenset[str]:
     """Its words without order and plural."""
     return frozenset(word.rstrip("s") for word in words(name))
+
+
+def _joined(name: str) -> str:
+    """Its words as one, without plural: "birth day" tells what "birthday" tells."""
+    return "".join(words(name)).rstrip("s")
 
 
 def _mixed(word: str) -> bool:

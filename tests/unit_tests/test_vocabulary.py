@@ -54,6 +54,7 @@ def _reason(name: str, **options: Any) -> str | None:
         ("one two three four five", "at most 4"),
         ("well-known-one-two-three", "at most 4"),
         ("birthdays", "already"),
+        ("birth day", "already"),
         ("four nine one seven", "numbers in words"),
         ("o'b'r'i'e'n", "single letters"),
         ("сlara", "one script"),  # a Cyrillic letter
