@@ -30,7 +30,7 @@ from cogenesis_langchain.types import GenericTask, KnownValue, Level, Route, Ste
 from cogenesis_langchain.writer.parts import Prompt
 
 LABELLED = Path(evals.__file__).parent / "data" / "instructions.jsonl"
-PARTY = GenericTask("invitation", "family")
+PARTY = GenericTask("invitation", "celebration")
 
 
 class ScriptedWriter:
@@ -131,7 +131,7 @@ def test_a_clear_case_asks_no_model() -> None:
     """Where one kind and one topic stand out, the model is not needed."""
     writer = ScriptedWriter()
     text = "wedding vows vow wedding bride groom getting married"
-    assert generalize(text, shipped(), FakeEmbedder(), writer) == GenericTask("speech", "family")
+    assert generalize(text, shipped(), FakeEmbedder(), writer) == GenericTask("speech", "celebration")
     assert writer.asked == []
 
 
@@ -173,7 +173,7 @@ def test_sentences() -> None:
     fine = GenericTask("invitation", "birthday")
     assert task_sentence(fine, Level.TOPIC, lists).text == "Write an invitation about a birthday."
     assert task_sentence(fine, Level.KIND, lists).text == "Write an invitation."
-    phrase = shipped().topics["family"].phrase
+    phrase = shipped().topics["celebration"].phrase
     assert task_sentence(PARTY, Level.TOPIC).text == f"Write an invitation about {phrase}."
     assert task_sentence(PARTY, Level.KIND).text == "Write an invitation."
     assert task_sentence(GenericTask("poem", None), Level.TOPIC, lists).text == "Write a poem."
@@ -203,8 +203,8 @@ def test_added_kinds_need_their_vocabulary() -> None:
     [
         ((), Level.TOPIC, Step(Route.SKETCH, Level.TOPIC)),
         ((), Level.KIND, Step(Route.SKETCH, Level.KIND)),
-        (("birthday",), Level.TOPIC, Step(Route.SKETCH, Level.KIND)),
-        (("Birthday",), Level.KIND, Step(Route.SKETCH, Level.KIND)),
+        (("celebration",), Level.TOPIC, Step(Route.SKETCH, Level.KIND)),
+        (("Celebration",), Level.KIND, Step(Route.SKETCH, Level.KIND)),
         (("invitation",), Level.TOPIC, Step(Route.LOCAL)),
         (("invitation",), Level.KIND, Step(Route.LOCAL)),
         (("Quillon Vexmoor",), Level.TOPIC, Step(Route.SKETCH, Level.TOPIC)),

@@ -342,7 +342,7 @@ def test_unknown_users_and_no_user(engine: Engine, cloud: RecordingCloud) -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "route", "level"), [("birthday", "sketch", "kind"), ("invitation", "local", None)]
+    ("value", "route", "level"), [("celebration", "sketch", "kind"), ("invitation", "local", None)]
 )
 def test_the_store_may_veto(
     make_engine: EngineMaker, cloud: RecordingCloud, value: str, route: str, level: str | None
@@ -351,7 +351,7 @@ def test_the_store_may_veto(
     known = KnownValue(value, "DECLARED", "declared")
     store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
     engine = make_engine({"store": store})
-    assert "birthday" in json.loads(dry_body(make_engine()))["messages"][-1]["content"]
+    assert "celebration" in json.loads(dry_body(make_engine()))["messages"][-1]["content"]
     found = router_of(engine).invoke(INSTRUCTION)
     assert (found["route"], found["level"]) == (route, level), found["reasons"]
     assert value.encode() not in cloud.raw
