@@ -135,8 +135,15 @@ def overlap(texts: Sequence[str], others: Sequence[str]) -> Array:
     """(texts, others) Cosines of their words, rare ones weighing more."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
-    against = vectorizer.fit_transform(others)
+    return _cosines(TfidfVectorizer(sublinear_tf=True, stop_words="english"), texts, others)
+
+
+def _cosines(vectorizer: Any, texts: Sequence[str], others: Sequence[str]) -> Array:
+    """(texts, others) What the vectorizer finds in common; nothing where the others hold no word at all."""
+    try:
+        against = vectorizer.fit_transform(others)
+    except ValueError:
+        return np.zeros((len(texts), len(others)))
     cosines: Array = (vectorizer.transform(texts) @ against.T).toarray()
     return cosines
 
@@ -152,8 +159,7 @@ def _by_words(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
     for unit, options in settings.items():
         for source, documents in held.documents.items():
             vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
-            profiles = vectorizer.fit_transform(documents)
-            found[f"tfidf {unit} {source}"] = (vectorizer.transform(texts) @ profiles.T).toarray()
+            found[f"tfidf {unit} {source}"] = _cosines(vectorizer, texts, documents)
     for source in held.documents:
         found[f"tfidf both {source}"] = found[f"tfidf words {source}"] + found[f"tfidf letters {source}"]
     return found

@@ -9,7 +9,7 @@ writings: title and text), `additional_profile` (lines `Name: value`; lists are 
      "Occupation": "...", "Location": "...", "Employer": "...", "Facts": ["...", "..."]},
      "writings": [{"title": "...", "text": "..."}]}
 
-`gold` (of the first task), `writings` and every line of the profile may be missing.
+`gold` (of the first task), `writings` and lines of the profile may be missing, but not all of them.
 """
 
 from __future__ import annotations
@@ -126,11 +126,15 @@ def _lines(text: str, name: str) -> Iterator[tuple[str, Any]]:
 
 def _person(entry: Any, where: str) -> Person:
     try:
-        return _from_cogenesis(entry, where) if "conversations" in entry else _from_own(entry, where)
+        person = _from_cogenesis(entry, where) if "conversations" in entry else _from_own(entry, where)
+        if not person.clauses():
+            raise ValueError
+        return person
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise InputError(
-            f"{where}: needs `tasks` and `profile` (see `cogenesis eval linkage --help`), or a CoGenesis "
-            "record: `conversations`, `additional_tasks`, `profile`, `additional_profile`"
+            f"{where}: needs `tasks`, a list of texts, and a `profile` that says something (see "
+            "`cogenesis eval linkage --help`), or a CoGenesis record: `conversations`, `additional_tasks`, "
+            "`profile`, `additional_profile`"
         ) from None
 
 
@@ -148,13 +152,15 @@ def _from_cogenesis(entry: Mapping[str, Any], where: str) -> Person:
 
 def _from_own(entry: Mapping[str, Any], where: str) -> Person:
     values = entry["profile"].items()
-    fields = {str(name).lower(): "; ".join(v) if isinstance(v, list) else str(v) for name, v in values}
+    fields = {str(name).lower(): _value(value) for name, value in values if value is not None}
     name = str(entry.get("id") or where.rsplit(" ", 1)[1])
     writings = _writings(entry.get("writings") or [])
     return Person(name, _tasks(entry["tasks"]), fields, writings, str(entry.get("gold") or ""))
 
 
 def _tasks(found: Sequence[Any]) -> tuple[str, ...]:
+    if not isinstance(found, list):  # a text would be taken for as many requests as it has letters
+        raise TypeError
     tasks = tuple(task for task in found if task.strip())[:REQUESTS]
     if not tasks:
         raise ValueError
@@ -163,6 +169,13 @@ def _tasks(found: Sequence[Any]) -> tuple[str, ...]:
 
 def _writings(found: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
     return tuple((str(one.get("title") or ""), _text(one["text"])) for one in found)
+
+
+def _value(value: Any) -> str:
+    """A line of the profile: a text, a number, or a list of texts."""
+    if isinstance(value, list):
+        return "; ".join(value)
+    return str(value) if isinstance(value, int | float) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -37,6 +37,8 @@ from cogenesis_langchain.writer.parts import Turn
 JOBS = ("baker", "sailor", "judge", "nurse", "potter", "pilot", "tailor", "miner")
 PLAIN = ("apple", "river", "stone", "cloud", "lamp", "chair", "paper", "glass", "wheel", "bridge", "garden")
 PERSONS, REQUESTS = 40, 4
+WHOLE = '{"tasks": ["a"], "profile": {"Name": "a"}}'
+"""A line of a file of persons."""
 
 
 def person(number: int) -> Person:
@@ -146,6 +148,13 @@ def test_a_private_fact_in_a_body_is_picked_among_ten(held: Holdings) -> None:
     fact = next(one for one in infer(seen, held) if one.attribute == "private fact")
     assert fact.prior == pytest.approx(0.1)
     assert fact.low > 70
+
+
+def test_profiles_without_a_word_link_nobody() -> None:
+    """Letters and stop words alone are no fault of the program."""
+    nobody = Holdings([Person(str(n), ("x",), {"name": "abcd"[n]}) for n in range(4)], FakeEmbedder())
+    found = by_attacker(attack(bodies(nobody, lambda *_: "the"), nobody)[1])
+    assert found["tfidf"].top1 == pytest.approx(0.25)
 
 
 def test_ties_share_and_the_worst_tenth_is_of_persons() -> None:
@@ -286,9 +295,12 @@ def test_both_formats_are_read_alike(tmp_path: Path) -> None:
         ("a.json", "{", "no JSON"),
         ("a.json", "{}", "needs a list"),
         ("a.json", '[{"conversations": [{"value": "SECRET"}]}]', "entry 1"),
-        ("a.jsonl", '{"tasks": ["a"], "profile": {}}\n{"tasks": ["SECRET"]}', "line 2"),
-        ("a.jsonl", '{"tasks": ["a"], "profile": {}}\n{"tasks": [" "], "profile": {}}', "line 2"),
-        ("a.jsonl", '{"tasks": ["a"], "profile": {}}', "fewer than two persons"),
+        ("a.jsonl", f'{WHOLE}\n{{"tasks": ["SECRET"]}}', "line 2"),
+        ("a.jsonl", f'{WHOLE}\n{{"tasks": [" "], "profile": {{"Name": "b"}}}}', "line 2"),
+        ("a.jsonl", f'{WHOLE}\n{{"tasks": "SECRET", "profile": {{"Name": "b"}}}}', "line 2"),
+        ("a.jsonl", f'{WHOLE}\n{{"tasks": ["SECRET"], "profile": {{"Name": null}}}}', "line 2"),
+        ("a.jsonl", f'{WHOLE}\n{{"tasks": ["SECRET"], "profile": {{"Name": {{}}}}}}', "line 2"),
+        ("a.jsonl", WHOLE, "fewer than two persons"),
         ("a.txt", "", "not a .json"),
     ],
 )
