@@ -57,14 +57,14 @@ def settle(request: Request) -> tuple[Decision, dict[str, str | None], list[str]
     Where a rule made it more private because of the user's store, that is a veto, and is recorded.
     """
     decision, told = decide_now(request)
-    first = min(decision.step, _without_store(request, decision.step), key=lambda step: step.rank)
-    book = asked(first)
-    if first == decision.step:
-        return decision, book, told
-    place = {"route": first.route.value, "level": book["level"], "asked": book}
-    wished = Request(request.engine, {**request.state, **place}, request.context)  # type: ignore[typeddict-item]
+    book = asked(decision.step)
     try:
-        wished.vetoed(_BY_RULE, decision.step)
+        first = _without_store(request, decision.step)
+        if first.route.sends and first.rank < decision.step.rank:
+            book = asked(first)
+            place = {"route": first.route.value, "level": book["level"], "asked": book}
+            wished = Request(request.engine, {**request.state, **place}, request.context)  # type: ignore[typeddict-item]
+            wished.vetoed(_BY_RULE, decision.step)
     except NOT_SENT as error:
         told = [*told, f"{why(error)}: {_LOCAL}"]
         decision = replace(decision, step=max(decision.step, _LOCAL, key=lambda step: step.rank), ask=False)

@@ -43,6 +43,8 @@ from tests.conftest import INSTRUCTION, USER, routed
 OUT = Outbound("http://127.0.0.1:1/v1/chat/completions", '{"messages":[]}')
 KEY = SecretStr("sk-canary-5Hx2Pw8Kd1")
 TASK = GenericTask("invitation", "birthday")
+TOPIC = "celebration"
+"""A word of the topic that goes out for INSTRUCTION."""
 EngineMaker = Callable[..., Engine]
 
 
@@ -342,7 +344,7 @@ def test_a_full_day_moves_right(make_engine: EngineMaker, cloud: RecordingCloud)
         assert bool(named) is (expected != "sketch:topic")
         assert found["warnings"] == dry["warnings"] == named
         assert found["text"]
-    assert [b"birthday" in body for body in cloud.bodies] == [True, False]
+    assert [TOPIC.encode() in body for body in cloud.bodies] == [True, False]
     assert spent(engine.audit) == Spent(2, topic + kind)
 
 
@@ -406,7 +408,7 @@ def test_retries_on_the_wire(make_engine: EngineMaker, cloud: RecordingCloud) ->
     assert spent(engine.audit) == Spent(3, engine.vocabulary.bits(Level.TOPIC) or 0.0)
 
 
-@pytest.mark.parametrize(("value", "sent"), [("birthday", 1), ("invitation", 0)])
+@pytest.mark.parametrize(("value", "sent"), [(TOPIC, 1), ("invitation", 0)])
 def test_a_veto_is_charged_what_was_asked(
     make_engine: EngineMaker, cloud: RecordingCloud, value: str, sent: int
 ) -> None:
@@ -431,7 +433,7 @@ def test_a_veto_and_its_send_fit_where_one_of_them_does(
     make_engine: EngineMaker, cloud: RecordingCloud
 ) -> None:
     """What the veto was charged is not asked of the kind again, before the send or at it."""
-    known = KnownValue("birthday", "DECLARED", "declared")
+    known = KnownValue(TOPIC, "DECLARED", "declared")
     store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
     topic = make_engine().vocabulary.bits(Level.TOPIC) or 0.0
     engine = make_engine({"store": store}, privacy=capped(bits=topic))
@@ -439,7 +441,7 @@ def test_a_veto_and_its_send_fit_where_one_of_them_does(
     assert spent(engine.audit) == Spent(1, topic)
 
 
-@pytest.mark.parametrize(("values", "vetoes"), [((), 1), (("birthday",), 2)])
+@pytest.mark.parametrize(("values", "vetoes"), [((), 1), ((TOPIC,), 2)])
 def test_a_stop_at_the_gate_is_charged_what_was_asked(
     make_engine: EngineMaker, cloud: RecordingCloud, values: tuple[str, ...], vetoes: int
 ) -> None:
@@ -494,10 +496,11 @@ def test_a_rule_that_counts_what_is_known_is_a_veto(
         assert place(again) == "local", "nothing is left"
 
 
+@pytest.mark.parametrize(("room", "method"), [(Audit, "veto"), (FakeDetector, "detect")])
 def test_a_veto_that_cannot_be_recorded_sends_nothing(
-    make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+    make_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch, room: type, method: str
 ) -> None:
-    """A rule left the kind, and the log does not take down why."""
+    """A rule left the kind, and the log does not take down why, or nobody can tell what it would be else."""
     known = KnownValue("Saturday", "DECLARED", "declared")
     store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
     rules = [
@@ -510,11 +513,13 @@ def test_a_veto_that_cannot_be_recorded_sends_nothing(
         {"name": "other", "priority": 1, "rules": {"length": {"gt": 0}}, "action": {"route": "sketch"}},
     ]
 
-    def broken(*_: Any, **__: Any) -> None:
+    def broken(self: Any, *_: Any, known: Any = None, **__: Any) -> list[PrivateSpan]:
+        if known is not None:  # the request itself is read
+            return list(known.find(INSTRUCTION))
         raise AuditError("the disk is full")
 
     engine = make_engine({"store": store}, routing={"decisions": rules})
-    monkeypatch.setattr(Audit, "veto", broken)
+    monkeypatch.setattr(room, method, broken)
     found = ask(engine)
     assert (place(found), cloud.requests, bool(found["text"])) == ("local", [], True)
     assert "the disk is full: local" in found["warnings"]
@@ -522,7 +527,7 @@ def test_a_veto_that_cannot_be_recorded_sends_nothing(
 
 def test_observe_mode_is_charged_nothing(make_engine: EngineMaker) -> None:
     """The cloud sees nothing, and misses nothing."""
-    known = KnownValue("birthday", "DECLARED", "declared")
+    known = KnownValue(TOPIC, "DECLARED", "declared")
     store = MemoryStore([ContextItem("note", "a note")], values_of=lambda _: [known], user=USER)
     engine = make_engine({"store": store}, privacy={"mode": "observe"})
     ask(engine)
@@ -567,7 +572,7 @@ def test_a_run_that_is_taken_up_again_pays_for_other_bytes(
     thread: Any = {"configurable": {"thread_id": "t"}}
     router.invoke(INSTRUCTION, thread)
     before = next(one.config for one in router.get_state_history(thread) if one.next == ("sketch",))
-    since = KnownValues([KnownValue("birthday", "DECLARED", "declared")])
+    since = KnownValues([KnownValue(TOPIC, "DECLARED", "declared")])
     monkeypatch.setattr(engine, "known", lambda *_: since)
     router.invoke(None, before)
     assert len(set(cloud.bodies)) == 2
