@@ -329,11 +329,35 @@ def test_the_picture_has_a_point_for_each_method_that_sent(held: Holdings) -> No
     ]  # fmt: skip
     text = draw({"persons": 40, "chance": 0.025, "methods": rows})
     root = ET.fromstring(text)
-    circles = [one for one in root.iter() if one.tag.endswith("circle")]
-    assert len(circles) == 2
+    points = [one for one in root.iter() if one.get("class") == "point"]
+    assert len(points) == 2
+    shapes = [{part.get("class"): part.tag.rpartition("}")[2] for part in one} for one in points]
+    assert [(one.get("other"), one.get("ours")) for one in shapes] == [("rect", None), (None, "circle")]
     assert "prefers-color-scheme: dark" in text
     assert not {"script", "image", "href"} & {one.tag.rpartition("}")[2] for one in root.iter()}
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_no_name_in_the_picture_stands_on_another_or_on_a_point() -> None:
+    """Seven methods that did alike, as they do with few persons, can still be told apart."""
+    rows = [
+        {"method": name, "similarity": 0.97, "seconds": 0.5 * n,
+         "linkage": [{"requests": 1, "worst": {"top1": 1.0 - 0.01 * n}}]}
+        for n, name in enumerate(METHODS)
+    ]  # fmt: skip
+    root = ET.fromstring(draw({"persons": 4, "chance": 0.25, "methods": rows}))
+    parts = [part for one in root.iter() if one.get("class") == "point" for part in one]
+    papers = [part for part in parts if part.get("class") == "paper"]
+    boxes = [tuple(float(one.get(key, "")) for key in ("x", "y", "width", "height")) for one in papers]
+    for number, (x, y, width, height) in enumerate(boxes):
+        assert 70 <= x <= x + width <= 720
+        for a, b, wide, high in boxes[:number]:
+            assert x >= a + wide or a >= x + width or y >= b + high or b >= y + height
+    circles = [part for part in parts if part.tag.endswith("circle")]
+    discs = [tuple(float(one.get(key, "")) for key in ("cx", "cy", "r")) for one in circles]
+    for x, y, width, height in boxes:
+        assert not any(x < a < x + width and y < b < y + height for a, b, _ in discs)
+    assert (len(boxes), len(discs)) == (7, 4)
 
 
 @pytest.fixture
