@@ -112,6 +112,8 @@ class Account:
     vetoes: int
     per_day: list[float]
     steps: Counter[str] = field(default_factory=Counter)
+    unbounded: Counter[str] = field(default_factory=Counter)
+    """Of the steps those whose requests no number bounds; `sketch:topic` is one where free was asked for."""
     kinds: Counter[str] = field(default_factory=Counter, repr=False)
     topics: Counter[str] = field(default_factory=Counter, repr=False)
 
@@ -228,6 +230,7 @@ def _account(own: list[Charge], told: Mapping[str, GenericTask], days: int, now:
         vetoes=sum(not one.request for one in own),
         per_day=per_day,
         steps=Counter(one.step for one in own if one.request),
+        unbounded=Counter(one.step for one in own if one.unbounded),
         kinds=Counter(task.kind for task in tasks if task),
         topics=Counter(task.topic for task in tasks if task and task.topic),
     )

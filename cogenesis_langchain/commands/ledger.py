@@ -110,7 +110,7 @@ def _show(account: Account, names: dict[str, str], caps: LedgerConfig) -> None:
     out.print(f"  requests    {account.spent.requests}", markup=False)
     told = f"  told        at most {account.spent.bits:.1f} bits"
     if account.spent.unbounded:
-        which = ", ".join(name for name in account.steps if name == "mask" or name.endswith(":free"))
+        which = ", ".join(map(_asked, account.unbounded))
         told += f", and what no number bounds in {account.spent.unbounded} of the requests ({which})"
     out.print(told, markup=False)
     out.print(f"  held back   {account.vetoes} by the store's veto or at the gate", markup=False)
@@ -125,6 +125,11 @@ def _show(account: Account, names: dict[str, str], caps: LedgerConfig) -> None:
         room = "no cap" if left is None else f"{left:.1f} left" if unit == "bits" else f"{left:g} left"
         out.print(f"  {unit} today: {room}", markup=False)
     out.print()
+
+
+def _asked(step: str) -> str:
+    """An unbounded step; a lower level than `free` is one that took its place."""
+    return step if step in ("mask", "sketch:free") else f"{step} in place of free"
 
 
 def bars(counted: Counter[str]) -> list[str]:

@@ -81,6 +81,15 @@ def test_what_the_cloud_could_know(audit: Audit) -> None:
         assert line in text.splitlines(), text
 
 
+def test_what_gave_way_to_a_level_with_a_bound_is_named_unbounded(audit: Audit) -> None:
+    """That own words were not usable tells something too, and the reader learns why topic has no bound."""
+    tell(audit, GenericTask("invitation", "birthday"), bits=None)
+    assert "bounds in 1 of the requests (sketch:topic in place of free)" in run()
+    tell(audit, None, level="free", bits=None)
+    tell(audit, GenericTask("email", None))
+    assert "bounds in 2 of the requests (sketch:topic in place of free, sketch:free)" in run()
+
+
 def test_json(audit: Audit) -> None:
     """The same for machines, by user; a user whom the store does not know has a fingerprint only."""
     fill(audit)
