@@ -148,6 +148,7 @@ def test_a_router_killed_in_the_middle_of_a_send(tmp_path: Path, cloud: Recordin
     try:
         begun = time.monotonic()
         while not cloud.requests:
+            assert worker.poll() is None, worker.communicate()  # ended by itself: what it says of why
             assert time.monotonic() < begun + 60, "nothing was sent"
             time.sleep(0.02)
     finally:
