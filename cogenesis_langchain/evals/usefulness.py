@@ -22,6 +22,7 @@ from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.errors import SketchError
 from cogenesis_langchain.evals.persons import Person
+from cogenesis_langchain.evals.posterior import interval
 from cogenesis_langchain.sketch import parse_sketch, sketch_messages
 from cogenesis_langchain.types import Sendable
 from cogenesis_langchain.writer.parts import Prompt, Turn
@@ -40,7 +41,6 @@ WRITINGS = 2
 GOLD_TOKENS = 200  # of a text that many are read: its beginning is where a sketch helps most
 CONTEXT_TOKENS = 1600
 SKETCH_TOKENS = 160  # about ten points
-_DRAWS = 1000
 
 
 class Scores(Protocol):
@@ -181,22 +181,16 @@ def _cost(person: Person, sketch: str | None, writer: Scores) -> float:
 
 def _figures(names: Sequence[str], costs: NDArray[np.float64], sketched: NDArray[np.bool_]) -> list[Useful]:
     """`costs` (rows, methods) and `sketched` of the same shape, as one record per method."""
-    n = len(costs)
-    drawn = np.random.default_rng(17).integers(0, n, (_DRAWS, n))
     saved = costs[:, [-1]] - costs  # the last column is without a sketch
-    low, high = np.quantile(costs[drawn].mean(axis=1), (0.025, 0.975), axis=0)
-    saved_low, saved_high = np.quantile(saved[drawn].mean(axis=1), (0.025, 0.975), axis=0)
     return [
         Useful(
             name,
-            rows=n,
-            sketched=float(sketched[:, i].mean()),
-            nll=float(costs[:, i].mean()),
-            low=float(low[i]),
-            high=float(high[i]),
-            saved=float(saved[:, i].mean()),
-            saved_low=float(saved_low[i]),
-            saved_high=float(saved_high[i]),
+            len(costs),
+            float(sketched[:, i].mean()),
+            float(costs[:, i].mean()),
+            *interval(costs[:, i], np.arange(len(costs))),
+            float(saved[:, i].mean()),
+            *interval(saved[:, i], np.arange(len(costs))),
         )
         for i, name in enumerate(names)
     ]
