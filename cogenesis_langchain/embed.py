@@ -27,6 +27,9 @@ class Embedder:
     call it. Raises ModelMissingError or ModelCorruptError when the files cannot be used.
     """
 
+    model = models.EMBEDDER
+    """The name in the catalogue: vectors of another model are not to be compared with these."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()

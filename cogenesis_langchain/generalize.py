@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from cogenesis_langchain.closed_lists import FALLBACK_KIND, Embeds, Entry, Vocabulary, shipped, spaced
+from cogenesis_langchain.chooser import Shares, shares
+from cogenesis_langchain.closed_lists import FALLBACK_KIND, Embeds, Entry, Vocabulary, shipped
 from cogenesis_langchain.errors import GateError, WriterError
 from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import GenericTask, Level, Route, Sendable, Step
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cogenesis_langchain.writer.parts import Prompt, Role
 
 __all__ = ["GenericTask", "Vocabulary", "generalize", "shortlist", "task_sentence", "veto", "warm"]
 
 PROMPT = "kind_topic.v1.txt"
-MAX_KINDS = 8
-MAX_TOPICS = 7
-# Against cosines, between 0 and 0.6 here, which say more of what a text is about than of its form.
-KIND_CUES, TOPIC_CUES = 0.4, 0.2
-KIND_MARGIN = 0.07  # what scores this much less than the best is no candidate
-TOPIC_MARGIN = 0.07
+MOST = 3
+"""At most so many groups are left to the model."""
+KIND_CLEAR = TOPIC_CLEAR = 0.5  # a group that is likelier than this is chosen without the model
+WORTH = 0.5  # what is less likely than this part of the best is no candidate
 READ_HEAD, READ_TAIL = 2000, 500  # characters that are searched for cues and embedded
 ASK_HEAD, ASK_TAIL = 230, 70  # characters the model reads, about 70 tokens
 OTHER = "something else"
@@ -66,16 +63,15 @@ class Knows(Protocol):
 def generalize(instruction: str, vocabulary: Vocabulary, embedder: Embeds, writer: Chooses) -> GenericTask:
     """Kind and topic (names of groups) of the text asked for; the same instruction always gives the same.
 
-    Embeddings and cue words make a short list of fine entries; where these lie in several groups, the local
-    model decides in one call that can say nothing but a pair from that list. Raises what `embedder` and
+    The chooser says how likely each group is; where none is clearly the likeliest, the local model decides in
+    one call that can say nothing but a pair of the two or three likeliest. Raises what `embedder` and
     `writer` raise, and WriterError should the writer say anything else.
     """
-    text = _clip(instruction, READ_HEAD, READ_TAIL)
+    text = read(instruction)
     if not any(c.isalnum() for c in text):
         return GenericTask(FALLBACK_KIND, None)
     kinds, topics = shortlist(text, vocabulary, embedder)
-    kinds, topics = _one_each(kinds, vocabulary.kind_of), _one_each(topics, vocabulary.topic_of)
-    pairs = _pairs(kinds, topics, vocabulary)
+    pairs = _pairs(kinds, topics)
     if len(pairs) == 1:
         return next(iter(pairs.values()))
     asked = _ask(_clip(text, ASK_HEAD, ASK_TAIL), kinds, topics)
@@ -94,67 +90,59 @@ def warm(vocabulary: Vocabulary, embedder: Embeds, writer: Warms) -> None:
     writer.warm(_ask("", (), ()), scope="")
 
 
-def shortlist(text: str, vocabulary: Vocabulary, embedder: Embeds) -> tuple[list[Entry], list[Entry]]:
-    """The fine kinds and topics `text` may be about, likeliest first; a single one where it is clear."""
-    query = embedder.embed([text])[0]
-    kinds, topics = vocabulary.vectors(embedder)
-    words = spaced(text)
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A group and how likely it is; `entry`: the likeliest of what it holds, whose words say most."""
+
+    group: str | None
+    entry: Entry | None
+    share: float
+
+
+def shortlist(text: str, vocabulary: Vocabulary, embedder: Embeds) -> tuple[list[Candidate], list[Candidate]]:
+    """The groups of kinds and topics `text` may be about, likeliest first; a single one where it is clear.
+
+    Group None among the topics: none fits.
+    """
+    kinds, topics = shares(text, vocabulary, embedder)
     return (
-        _nearest(words, query, vocabulary.fine_kinds, kinds, MAX_KINDS, KIND_MARGIN, KIND_CUES),
-        _nearest(words, query, vocabulary.fine_topics, topics, MAX_TOPICS, TOPIC_MARGIN, TOPIC_CUES),
+        _likeliest(kinds, vocabulary.fine_kinds, vocabulary.kind_of, KIND_CLEAR),
+        _likeliest(topics, vocabulary.fine_topics, vocabulary.topic_of, TOPIC_CLEAR),
     )
 
 
-def _nearest(
-    words: str,
-    query: NDArray[np.float32],
-    entries: Mapping[str, Entry],
-    vectors: NDArray[np.float32],
-    n: int,
-    margin: float,
-    weight: float,
-) -> list[Entry]:
-    """Entries by cosine plus `weight` times cue words: at most `n`, within `margin` of the best."""
-    cosines = (vectors @ query).tolist()
-    scored = [
-        (cosine + weight * entry.cue_score(words), entry)
-        for cosine, entry in zip(cosines, entries.values(), strict=True)
-    ]
-    scored.sort(key=lambda pair: -pair[0])  # stable: ties stay in the order of the list
-    best = scored[0][0]
-    return [entry for score, entry in scored[:n] if score >= best - margin]
+def _likeliest(
+    found: Shares, entries: Mapping[str, Entry], group_of: Mapping[str, str], clear: float
+) -> list[Candidate]:
+    ranked = found.groups(group_of)
+    best = ranked[0][1]
+    kept = ranked[:1] if best >= clear else [one for one in ranked[:MOST] if one[1] >= WORTH * best]
+    names = sorted(entries, key=lambda name: -found.entries[name])
+    first = {group_of[name]: entries[name] for name in reversed(names)}
+    return [Candidate(group, first[group] if group else None, share) for group, share in kept]
 
 
-def _one_each(entries: Sequence[Entry], group_of: Mapping[str, str]) -> list[Entry]:
-    """The likeliest entry of each group: its own words say more to the model than the group's."""
-    first: dict[str, Entry] = {}
-    for entry in entries:
-        first.setdefault(group_of[entry.name], entry)
-    return list(first.values())
-
-
-def _pairs(kinds: Sequence[Entry], topics: Sequence[Entry], vocabulary: Vocabulary) -> dict[str, GenericTask]:
-    """What the model may say -> what it means. A single topic is clear; else none may fit."""
-    named: list[tuple[str, str | None]] = [
-        (topic.phrase, vocabulary.topic_of[topic.name]) for topic in topics
-    ]
-    if len(topics) > 1:
-        named.append((OTHER, None))
+def _pairs(kinds: Sequence[Candidate], topics: Sequence[Candidate]) -> dict[str, GenericTask]:
+    """What the model may say -> what it means."""
     return {
-        f"{kind.phrase} about {phrase}": GenericTask(vocabulary.kind_of[kind.name], name)
+        f"{_phrase(kind)} about {_phrase(topic)}": GenericTask(kind.group or FALLBACK_KIND, topic.group)
         for kind in kinds
-        for phrase, name in named
+        for topic in topics
     }
 
 
-def _ask(request: str, kinds: Sequence[Entry], topics: Sequence[Entry]) -> Prompt:
+def _phrase(candidate: Candidate) -> str:
+    return candidate.entry.phrase if candidate.entry else OTHER
+
+
+def _ask(request: str, kinds: Sequence[Candidate], topics: Sequence[Candidate]) -> Prompt:
     """The frame, which the writer keeps read, and one last part that holds all of this request."""
     from cogenesis_langchain.writer.parts import Turn
 
     values = {
         "request": " ".join(request.split()),
-        "kinds": "; ".join(kind.phrase for kind in kinds),
-        "topics": "; ".join([*(topic.phrase for topic in topics), OTHER]),
+        "kinds": "; ".join(map(_phrase, kinds)),
+        "topics": "; ".join(map(_phrase, topics)),
     }
     *frame, (role, last) = _frame()
     filled = _SLOT.sub(lambda slot: values[slot[1]], last)
@@ -164,6 +152,11 @@ def _ask(request: str, kinds: Sequence[Entry], topics: Sequence[Entry]) -> Promp
 def _frame() -> tuple[tuple[Role, str], ...]:
     roles: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
     return tuple((roles[role], text) for role, text in sections(PROMPT))
+
+
+def read(instruction: str) -> str:
+    """What of an instruction is compared with the lists."""
+    return _clip(instruction, READ_HEAD, READ_TAIL)
 
 
 def _clip(text: str, head: int, tail: int) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cogenesis_langchain.chooser import CUES
 from cogenesis_langchain.closed_lists import Embeds, Vocabulary, spaced
-from cogenesis_langchain.generalize import TOPIC_CUES
 from cogenesis_langchain.known.matcher import common_words
 from cogenesis_langchain.vocabulary_check import Checker
 
@@ -54,7 +54,7 @@ def _best(text: str, query: NDArray[np.float32], topics: NDArray[np.float32], li
     cosines: list[float] = (topics @ query).tolist()
     entries = lists.fine_topics.values()
     scored = zip(cosines, entries, strict=True)
-    return max(cosine + TOPIC_CUES * entry.cue_score(words) for cosine, entry in scored)
+    return max(cosine + CUES["topics"] * entry.cue_score(words) for cosine, entry in scored)
 
 
 def propose(

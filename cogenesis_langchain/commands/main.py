@@ -21,6 +21,7 @@ from cogenesis_langchain.commands import (
     models,
     policy,
     receipts,
+    train,
     vocabulary,
     write,
 )
@@ -51,6 +52,7 @@ app.add_typer(vocabulary.app, name="vocabulary")
 app.command("doctor")(doctor.doctor)
 app.add_typer(eval.app, name="eval")
 app.add_typer(bench.app, name="bench")
+app.add_typer(train.app, name="train")
 
 
 def _version(show: bool) -> None:

@@ -23,12 +23,12 @@ SPLITS = ("tune", "held")
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One request. `kinds` and `topics` hold all fine names that are right; None: no topic."""
+    """One request. `kinds` and `topics` hold all right fine names, likeliest first; None: no topic."""
 
     id: str
     instruction: str = field(repr=False)
-    kinds: frozenset[str]
-    topics: frozenset[str | None]
+    kinds: tuple[str, ...]
+    topics: tuple[str | None, ...]
     split: str = SPLITS[0]
     style: str = ""
 
@@ -81,7 +81,7 @@ def _row(line: str, number: int, where: str, vocabulary: Vocabulary) -> Labelled
     _check(kinds, vocabulary.kind_of, "kinds", where)
     _check(topics, {*vocabulary.topic_of, None}, "topics", where)
     name, style = str(entry.get("id", number)), str(entry.get("style", ""))
-    return Labelled(name, instruction, frozenset(kinds), frozenset(topics), split, style)
+    return Labelled(name, instruction, tuple(kinds), tuple(topics), split, style)
 
 
 def _check(names: Any, known: Collection[str | None], key: str, where: str) -> None:

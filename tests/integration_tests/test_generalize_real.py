@@ -68,7 +68,7 @@ def test_shortlists_begin_with_an_accepted_group(embedder: Embedder) -> None:
     lists, hits = shipped(), []
     for row in _rows():
         (kind, *_), (topic, *_) = shortlist(str(row["instruction"]), lists, embedder)
-        told = GenericTask(lists.kind_of[kind.name], lists.topic_of[topic.name])
+        told = GenericTask(str(kind.group), topic.group)
         hits.append(_right(told, row, lists))
     assert _share(kind for kind, _ in hits) >= 0.75
     assert _share(topic for _, topic in hits) >= 0.75

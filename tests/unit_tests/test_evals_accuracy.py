@@ -27,7 +27,7 @@ POEM = {"instruction": "A poem about my Zanzibarian cat", "kinds": ["poem"], "to
 
 
 def _row(kinds: set[str], topics: set[str | None], split: str = "tune") -> Labelled:
-    return Labelled("x", "a poem about our dog", frozenset(kinds), frozenset(topics), split)
+    return Labelled("x", "a poem about our dog", tuple(kinds), tuple(topics), split)
 
 
 def _file(folder: Path, *entries: Any) -> Path:
@@ -195,7 +195,7 @@ def test_the_yardstick_decodes_the_tokens_it_names() -> None:
 @pytest.mark.usefixtures("poems_about_pets")
 def test_how_often_the_model_was_asked() -> None:
     """One in four here."""
-    clear, open_ = (Labelled(text, text, frozenset({"poem"}), frozenset({"pets"})) for text in ("a", "b?"))
+    clear, open_ = (Labelled(text, text, ("poem",), ("pets",)) for text in ("a", "b?"))
     writer = FakeWriter()
     *_, last = measure([clear, open_, clear, clear], FULL, FakeEmbedder(), writer)
     assert len(writer.choices) == 1

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from cogenesis_langchain import evals
+from cogenesis_langchain.chooser import Shares
 from cogenesis_langchain.closed_lists import shipped
 from cogenesis_langchain.errors import GateError, WriterError
 from cogenesis_langchain.generalize import (
     ASK_HEAD,
     ASK_TAIL,
-    MAX_KINDS,
-    MAX_TOPICS,
+    MOST,
     OTHER,
     Vocabulary,
     generalize,
@@ -49,8 +49,8 @@ class ScriptedWriter:
 @pytest.fixture
 def open_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is clear, so the model is always asked."""
-    monkeypatch.setattr("cogenesis_langchain.generalize.KIND_MARGIN", 9.0)
-    monkeypatch.setattr("cogenesis_langchain.generalize.TOPIC_MARGIN", 9.0)
+    for name, value in (("KIND_CLEAR", 9.0), ("TOPIC_CLEAR", 9.0), ("WORTH", 0.0)):
+        monkeypatch.setattr(f"cogenesis_langchain.generalize.{name}", value)
 
 
 def _known(*values: str) -> KnownValues:
@@ -117,14 +117,27 @@ def test_warming_reads_the_frame_that_requests_share(open_lists: None) -> None:
     assert "cats" not in text
 
 
-def test_options_are_bounded_and_none_may_fit(open_lists: None) -> None:
-    """The model chooses from a short list of pairs, one of which says that no topic fits."""
+def test_options_are_bounded(open_lists: None) -> None:
+    """The model chooses from a short list of pairs, and what it says is what is meant."""
     writer = ScriptedWriter(-1)
     task = generalize("something with dogs, cars, tax, music, wine", shipped(), FakeEmbedder(), writer)
     _, options, _ = writer.asked[0]
-    assert len(options) <= MAX_KINDS * (MAX_TOPICS + 1)
-    assert options[-1].endswith(OTHER)
-    assert task.topic is None
+    assert len(options) == MOST * MOST
+    kinds, topics = shortlist("something with dogs, cars, tax, music, wine", shipped(), FakeEmbedder())
+    assert task == GenericTask(str(kinds[-1].group), topics[-1].group)
+
+
+def test_no_topic_may_fit(open_lists: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the chooser holds likely and no list has is offered to the model in words of its own."""
+    kinds, topics = ({"poem": 1.0}, 0.0), ({"pets": 0.5}, 0.5)
+    made = tuple(
+        Shares(dict.fromkeys(names, 0.0) | found, none)
+        for names, (found, none) in ((shipped().fine_kinds, kinds), (shipped().fine_topics, topics))
+    )
+    monkeypatch.setattr("cogenesis_langchain.generalize.shares", lambda *_: made)
+    writer = ScriptedWriter(1)
+    assert generalize("x", shipped(), FakeEmbedder(), writer) == GenericTask("poem", None)
+    assert writer.asked[0][1][1] == f"a poem about {OTHER}"
 
 
 def test_a_clear_case_asks_no_model() -> None:
@@ -160,11 +173,12 @@ def test_long_instructions_are_clipped_for_the_model(open_lists: None) -> None:
 
 def test_shortlists_are_sorted_and_capped() -> None:
     """The likeliest comes first."""
+    lists = shipped()
     kinds, topics = shortlist("a toast at the wedding", shipped(), FakeEmbedder())
-    assert kinds[0].name == "toast"
-    assert topics[0].name == "wedding"
-    assert len(kinds) <= MAX_KINDS
-    assert len(topics) <= MAX_TOPICS
+    assert [kinds[0].entry, topics[0].entry] == [lists.fine_kinds["toast"], lists.fine_topics["wedding"]]
+    for found in (kinds, topics):
+        assert len(found) <= MOST
+        assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
 
 
 def test_sentences() -> None:

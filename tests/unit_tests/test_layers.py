@@ -30,7 +30,7 @@ HOMES = {
     "onnxruntime": {"onnx_session"},
     "openai": set(),  # only through langchain_openai
     "presidio_analyzer": {"detect.pipelines", "detect.presidio_engine", "evals.presidio_default"},
-    "sklearn": {"evals.attackers"},
+    "sklearn": {"evals.attackers", "evals.fitting"},
     "spacy": {"detect.pipelines", "evals.presidio_default"},
     "srsly": {"detect.lexicon"},
     "tldextract": {"detect.presidio_engine"},
