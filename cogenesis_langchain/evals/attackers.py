@@ -124,9 +124,8 @@ def _unusual(scores: Array, whose: Any) -> Array:
     """Scores less what a profile gets for the bodies of other persons: some profiles go with anything."""
     own = np.eye(scores.shape[1])[whose]  # (bodies, persons)
     sums, counts = own.T @ scores, own.sum(axis=0)
-    others = (scores.sum(axis=0) - sums) / np.maximum(len(whose) - counts, 1)[
-        :, None
-    ]  # (persons, candidates)
+    rest = np.maximum(len(whose) - counts, 1)[:, None]
+    others = (scores.sum(axis=0) - sums) / rest  # (persons, candidates)
     found = scores - others[whose]
     return np.where(np.abs(found) > _NOISE, found, 0.0)
 

@@ -48,8 +48,8 @@ class Assessed:
     """One method after the attacks; `linked` and `inferred` by how many requests were pooled.
 
     `similarity`: mean cosine of what is told and the request (MiniLM). `seconds`: of the local model for one
-    body, the mean. `standing`: bodies in which a name,
-    place, employer or private fact of the person stands as it is, by which. `distinct`: different bodies.
+    body, the mean. `standing`: bodies in which a name, place, employer or private fact of the person stands
+    as it is, by which. `distinct`: different bodies.
     """
 
     method: str

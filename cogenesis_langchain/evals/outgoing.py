@@ -14,8 +14,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.config import Config, load
 from cogenesis_langchain.engine import Engine
@@ -30,6 +31,9 @@ from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.types import Route
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.evals.presidio_default import PresidioDefault
 
 ROUTED: dict[str, dict[str, str]] = {
     "mask": {"route": "mask"},
@@ -158,15 +162,14 @@ class Outgoing:
         if method == "cut":
             return task.partition(": ")[0]
         if method == "presidio":
-            return as_found(task, merged(self._presidio(task)))[0]
+            return as_found(task, merged(self._presidio.detect(task)))[0]
         return task
 
-    def _presidio(self, task: str) -> Any:
+    @cached_property
+    def _presidio(self) -> PresidioDefault:
         from cogenesis_langchain.evals.presidio_default import PresidioDefault
 
-        if not hasattr(self, "_default"):
-            self._default = PresidioDefault()
-        return self._default.detect(task)
+        return PresidioDefault()
 
 
 def _dry_run(router: Any, task: str, method: str) -> tuple[str | None, str, str | None]:
