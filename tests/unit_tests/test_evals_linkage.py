@@ -23,7 +23,7 @@ from cogenesis_langchain.commands.main import app
 from cogenesis_langchain.config import load
 from cogenesis_langchain.embed import Embedder
 from cogenesis_langchain.errors import InputError
-from cogenesis_langchain.evals import attackers, outgoing, usefulness
+from cogenesis_langchain.evals import attackers, outgoing, presidio_default, usefulness
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.attributes import infer, standing
 from cogenesis_langchain.evals.linkage import Linked, assess, attack, judged
@@ -202,6 +202,17 @@ def test_bodies_are_those_of_the_router(tmp_path: Path) -> None:
     assert any(f" about {topic.phrase}" in told for topic in lists.topics.values())
     assert " about " not in only
     assert not {"Orla", "Venn", "Quibbleton", "greet"} & set((told + only).split())
+
+
+def test_default_presidio_sends_the_request_with_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it finds stands behind labels, overlapping findings behind one; it is loaded once."""
+    loaded = [FakeDetector(patterns={"PERSON": "Orla Venn", "SURNAME": "Venn"})]
+    monkeypatch.setattr(presidio_default, "PresidioDefault", loaded.pop)
+    someone = Person("1", ("Greet Orla Venn of Quibbleton", "Write to Orla Venn"), {"name": "Orla Venn"})
+    sent = [one.text for one in outgoing_of(tmp_path).of(0, someone, ["presidio"])]
+    assert sent == ["Greet <PERSON> of Quibbleton", "Write to <PERSON>"]
 
 
 def test_a_request_for_which_nothing_leaves_is_no_row_of_the_attack(tmp_path: Path, held: Holdings) -> None:
