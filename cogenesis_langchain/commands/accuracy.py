@@ -111,7 +111,7 @@ def _show(model: str, found: Sequence[dict[str, Any]]) -> None:
         for name, split in (one["splits"] | one["styles"]).items():
             shares = [f"{split[key]:.3f}" for key in ("kind", "topic", "both")]
             table.add_row(one["size"], name, str(split["rows"]), *shares, *told)
-    print_table(table)
+    print_table(table, figures=True)
     for one in found:
         spent = ""
         if one["ratio_median"] is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from cogenesis_langchain.errors import CoGenesisError, InputError
 from cogenesis_langchain.types import Level, Route
@@ -83,11 +85,47 @@ def load_engine(config: str | None = None, *, require_keys: bool | None = False)
     return Engine(loaded)
 
 
-def print_table(table: Any) -> None:
-    """A table, on a terminal as wide as that; in a pipe or a file nothing is cut or wrapped for a screen."""
+def print_table(table: Table, *, figures: bool = False) -> None:
+    """A table, on a terminal within its width; in a pipe or a file nothing is cut or wrapped for a screen.
+
+    With `figures` no cell is cut: what is too wide for the screen goes into a second table below.
+    """
     limited = out.is_terminal or "COLUMNS" in os.environ
     screen = out if limited else Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
-    screen.print(table)
+    for part in _fitting(table, screen) if figures else [table]:
+        screen.print(part)
+
+
+def _fitting(table: Table, screen: Console) -> Iterator[Table]:
+    """The table, or where it is too wide several, each with its first column."""
+    first, *rest = table.columns
+    chosen = [first]
+    title = table.title
+    for column in rest:
+        wider = _part(table, [*chosen, column], title)
+        if (
+            len(chosen) > 1
+            and screen.measure(wider, options=screen.options.update(max_width=10_000)).maximum > screen.width
+        ):
+            yield _part(table, chosen, title)
+            chosen, title = [first], None
+        chosen.append(column)
+    yield _part(table, chosen, title)
+
+
+def _part(table: Table, columns: Sequence[Column], title: Any) -> Table:
+    part = Table(
+        title=title,
+        box=table.box,
+        pad_edge=table.pad_edge,
+        title_justify=table.title_justify,
+        style=table.style,
+    )
+    for one in columns:
+        part.add_column(one.header, justify=one.justify, overflow=one.overflow, no_wrap=one.no_wrap)
+    for cells in zip(*(one.cells for one in columns), strict=True):
+        part.add_row(*cells)
+    return part
 
 
 def print_json(value: Any) -> None:

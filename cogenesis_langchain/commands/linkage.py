@@ -94,6 +94,8 @@ def linkage(
     check_installed()
     settings = _sized(load(config, require_keys=False), size)
     persons = read_persons(data, limit)
+    if writer:
+        _check_writer(persons)
     with bar() as progress:
         sent = _bodies(settings, persons, chosen, keep, progress)
         assessed = _attacked(persons, sent, chosen, pools, progress)
@@ -120,6 +122,17 @@ def _checked(methods: str, requests: Sequence[int] | None) -> tuple[list[str], l
     if wrong := [pool for pool in pools if pool not in POOLS]:
         raise InputError(f"--requests {wrong[0]}: choose 1 (each alone) or 5 (a person's pooled)")
     return chosen, pools
+
+
+def _check_writer(persons: Sequence[Person]) -> None:
+    """Before the work, which takes long: InputError without a gold text, ModelMissingError without models."""
+    from cogenesis_langchain import models
+    from cogenesis_langchain.evals.usefulness import CLOUD, WRITER
+
+    if not any(person.gold for person in persons):
+        raise InputError("--writer needs persons with a `gold` text, and the data has none")
+    for name in (CLOUD, WRITER):
+        models.locate(name)
 
 
 def _sized(config: Config, size: str | None) -> Config:
@@ -183,8 +196,6 @@ def usefulness(
         for row in first:
             told.setdefault(row.person, {})[method] = None if row.text is None else next(texts)
     rows = [Row(person, told[number]) for number, person in enumerate(persons) if person.gold]
-    if not rows:
-        raise InputError("--writer needs persons with a `gold` text, and the data has none")
     cloud, local = StandIn(), load(WRITER)
     try:
         steps = nll(rows, methods, cloud, local)
@@ -251,7 +262,7 @@ def _show(found: dict[str, Any], pool: int) -> None:
             str(sum(row["standing"].values())),
         ]
         table.add_row(row["method"], *cells, *([f"{row['nll']['nll']:.3f}"] if row["nll"] else []))
-    print_table(table)
+    print_table(table, figures=True)
 
 
 def _show_attributes(found: dict[str, Any], pool: int) -> None:
@@ -276,5 +287,5 @@ def _show_attributes(found: dict[str, Any], pool: int) -> None:
             f"{one['points']:+.1f} ({one['low']:+.1f} to {one['high']:+.1f})" if one else "" for one in shown
         )
         table.add_row(method, *cells)
-    print_table(table)
+    print_table(table, figures=True)
     out.print("bits: what the lists allow of one request; mask and free have no bound.", style="dim")

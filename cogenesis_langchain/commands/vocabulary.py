@@ -240,7 +240,7 @@ def _show_sizes(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['bits_topic']:.2f}",
         )
         table.add_row(row["size"], *numbers, "the policy's" if row["in_use"] else "")
-    print_table(table)
+    print_table(table, figures=True)
 
 
 def _show_verdicts(verdicts: Sequence[Verdict], source: str) -> None:

@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from cogenesis_langchain.commands import common
 from cogenesis_langchain.commands import linkage as linkage_command
 from cogenesis_langchain.commands.common import bar
 from cogenesis_langchain.commands.linkage import METHODS
 from cogenesis_langchain.commands.main import app
 from cogenesis_langchain.config import load
 from cogenesis_langchain.embed import Embedder
-from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.errors import InputError, ModelMissingError
 from cogenesis_langchain.evals import attackers, outgoing, presidio_default, usefulness
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.attributes import infer, standing
@@ -448,8 +450,48 @@ def test_the_writer_is_given_what_each_method_tells_of_the_first_request(
     assert found["topic"]["rows"] == 2
     assert found["topic"]["sketched"] == 0.5
     assert "none" in found
-    with pytest.raises(InputError, match="gold"):
-        linkage_command.usefulness(persons[2:], sent, ["topic"], bar())
+
+
+@pytest.mark.parametrize("gold", ["", "a text"])
+def test_what_the_writer_needs_is_asked_for_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gold: str
+) -> None:
+    """Real texts and models: without them an attack of many minutes would end in an error."""
+    monkeypatch.setenv("COGENESIS_CACHE", str(tmp_path))
+    monkeypatch.setattr(linkage_command, "_bodies", None)
+    lines = [json.loads(WHOLE) | {"gold": gold}] * 2
+    (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    arguments = [
+        "eval",
+        "linkage",
+        "-c",
+        "preset:default",
+        "--data",
+        str(tmp_path / "some.jsonl"),
+        "--writer",
+    ]
+    with pytest.raises(ModelMissingError if gold else InputError, match="pull" if gold else "gold"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_no_figure_is_cut_on_a_screen(
+    held: Holdings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    """What is too wide goes into a second table that names the methods again."""
+    rows = [Sent("topic", n, 0, f"own{n}x0", "sketch", "topic") for n in range(PERSONS)]
+    found: dict[str, Any] = {"persons": PERSONS, "chance": 0.025, "without_sketch": None}
+    found["methods"] = [assess("topic", rows, held, together=(1,)).as_dict() | {"bits": 7.3, "nll": None}]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(common, "out", Console(highlight=False, soft_wrap=True, width=columns))
+    linkage_command._show(found, 1)
+    shown = capsys.readouterr().out
+    worst = found["methods"][0]["linkage"][0]["worst"]
+    assert f"{worst['low']:.3f}-{worst['high']:.3f}" in shown
+    assert "similarity" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    assert shown.count("method") == {60: 3, 80: 2, 200: 1}[columns]
 
 
 @pytest.mark.parametrize(
