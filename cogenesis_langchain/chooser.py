@@ -111,7 +111,7 @@ def features(queries: Array, cues: Array) -> Array:
     return np.hstack([queries, HEAD_CUES * cues, ones]).astype(np.float32)
 
 
-def _log_softmax(scores: Array) -> Array:
+def _log_softmax(scores: NDArray[Any]) -> Array:
     import numpy as np
 
     made: Array = scores - np.logaddexp.reduce(scores)
@@ -163,7 +163,8 @@ def write_heads(heads: Mapping[str, Head], described: Mapping[str, Any]) -> tupl
     import numpy as np
 
     to = io.BytesIO()
-    np.savez_compressed(to, **{key: head.weights.astype(np.float16) for key, head in heads.items()})
+    halves: dict[str, Any] = {key: head.weights.astype(np.float16) for key, head in heads.items()}
+    np.savez_compressed(to, **halves)
     data = to.getvalue()
     names = {key: list(head.names) for key, head in heads.items()}
     full = {**described, "sha256": hashlib.sha256(data).hexdigest(), **names}
