@@ -67,7 +67,7 @@ def linkage(
         typer.Option(
             "--keep",
             help="A file where the local model's answers are kept, so that a run that was ended goes on. "
-            "It holds what level free would tell: remove it afterwards.",
+            "Of one model only. It holds what level free would tell: remove it afterwards.",
         ),
     ] = None,
     config: ConfigOption = None,

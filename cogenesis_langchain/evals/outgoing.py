@@ -76,13 +76,25 @@ class RememberingWriter:
         self._answers: dict[str, tuple[str, float]] = {}
         self.seconds = 0.0
         """How long the answers so far took when they were made."""
+        self._cut = False
+        """Whether the file ends within a line, because a run was ended there."""
         if keep is not None and keep.exists():
             try:
-                lines = keep.read_text(encoding="utf-8").split("\n")
-                kept = (json.loads(line) for line in lines if line.endswith("]"))
-                self._answers = {key: (str(answer), float(seconds)) for key, answer, seconds in kept}
+                self._read(keep.read_text(encoding="utf-8"))
             except (OSError, ValueError, TypeError):
                 raise InputError(f"{keep} is no file of kept answers: name another one") from None
+
+    def _read(self, text: str) -> None:
+        """Raises ValueError or TypeError where the file is another one, so that nothing is added to it."""
+        self._cut = not text.endswith("\n") and text != ""
+        for line in filter(None, text.split("\n")):
+            if not line.startswith('["'):
+                raise ValueError
+            try:
+                key, answer, seconds = json.loads(line)
+            except json.JSONDecodeError:  # cut off; it is asked anew
+                continue
+            self._answers[key] = str(answer), float(seconds)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer(), name)
@@ -110,7 +122,8 @@ class RememberingWriter:
             begun = time.perf_counter()
             self._answers[key] = ask(), time.perf_counter() - begun
             if self._keep is not None:
-                line = json.dumps([key, *self._answers[key]]) + "\n"
+                line = "\n" * self._cut + json.dumps([key, *self._answers[key]]) + "\n"
+                self._cut = False
                 handle = os.open(self._keep, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     file.write(line)

@@ -262,6 +262,18 @@ def test_answers_are_kept_by_hash_and_asked_for_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(keep.stat().st_mode) == 0o600
     assert len(keep.read_text().splitlines()) == 3
     assert 'pears"' not in keep.read_text().replace(json.dumps(chosen), "")
+    assert again.choose((Turn("user", ("about apples",)),), ["apples", "pears"]) == "apples"
+    third = RememberingWriter(writer, keep)  # what was kept after the line that was cut off is there
+    assert third._answers == again._answers
+    assert len(third._answers) == 3
+
+
+def test_nothing_is_added_to_a_file_of_another_kind(tmp_path: Path) -> None:
+    """A text that was named by mistake is left as it is."""
+    for text in ("My diary.\nDear diary\n", '{"a": 1}\n', '["a"]\n', "x"):
+        (tmp_path / "diary.txt").write_text(text)
+        with pytest.raises(InputError, match="no file of kept answers"):
+            RememberingWriter(FakeWriter, tmp_path / "diary.txt")
 
 
 def test_private_values_that_stand_in_a_body_are_counted() -> None:
