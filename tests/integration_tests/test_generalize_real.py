@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 LABELLED = Path(evals.__file__).parent / "data" / "instructions.jsonl"
 WRITER = "qwen2.5-coder-1.5b-instruct"
-EVERY = 1 if os.environ.get("COGENESIS_TEST_ALL_LABELS") else 6
+EVERY = 1 if os.environ.get("COGENESIS_TEST_ALL_LABELS") else 3
 
 
 def _file(name: str) -> Path:
@@ -49,7 +49,9 @@ def writer() -> Iterator[LlamaCppWriter]:
 
 
 def _rows() -> list[dict[str, list[str]]]:
-    return [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
+    """Those the head has not learnt from."""
+    rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if row["split"] == "held"]
 
 
 def _share(hits: Iterable[bool]) -> float:
@@ -64,7 +66,7 @@ def _right(task: GenericTask, row: dict[str, list[str]], lists: Vocabulary) -> t
 
 
 def test_shortlists_begin_with_an_accepted_group(embedder: Embedder) -> None:
-    """Without the model, the group of the likeliest kind and topic is right for three in four."""
+    """Without the model, the group of the likeliest kind and topic is right for three in four unseen ones."""
     lists, hits = shipped(), []
     for row in _rows():
         (kind, *_), (topic, *_) = shortlist(str(row["instruction"]), lists, embedder)

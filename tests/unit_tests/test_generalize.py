@@ -140,6 +140,17 @@ def test_no_topic_may_fit(open_lists: None, monkeypatch: pytest.MonkeyPatch) -> 
     assert writer.asked[0][1][1] == f"a poem about {OTHER}"
 
 
+def test_the_model_is_asked_about_unclear_kinds_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Topics are chosen by the head, which was right about them more often."""
+    monkeypatch.setattr("cogenesis_langchain.generalize.KIND_CLEAR", 9.0)
+    monkeypatch.setattr("cogenesis_langchain.generalize.WORTH", 0.0)
+    writer = ScriptedWriter()
+    generalize("something with dogs, cars, tax, music, wine", shipped(), FakeEmbedder(), writer)
+    _, options, _ = writer.asked[0]
+    assert 1 < len(options) <= MOST
+    assert len({option.rsplit(" about ", 1)[1] for option in options}) == 1
+
+
 def test_a_clear_case_asks_no_model() -> None:
     """Where one kind and one topic stand out, the model is not needed."""
     writer = ScriptedWriter()
