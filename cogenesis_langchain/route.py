@@ -23,8 +23,8 @@ from cogenesis_langchain.types import (
 )
 
 LOCAL = Step(Route.LOCAL)
-LEVELLED = (Route.SKETCH, Route.FUSE)
-NOT_BUILT = {Route.FUSE: Route.SKETCH}
+LEVELLED = (Route.SKETCH, Route.FUSE, Route.LIVE)
+NOT_BUILT = {Route.FUSE: Route.SKETCH, Route.LIVE: Route.SKETCH}
 """Routes that the policy accepts and that run as another, equally private one for now."""
 
 _IS_PUBLIC = Match("label", ("public",))

@@ -17,6 +17,7 @@ class Route(StrEnum):
 
     CLOUD = "cloud"
     MASK = "mask"
+    LIVE = "live"  # form `live` of fusion; FUSE is its form `draft`
     FUSE = "fuse"
     SKETCH = "sketch"
     LOCAL = "local"
@@ -39,7 +40,8 @@ class Level(StrEnum):
 _ROUTE_RANK = {
     Route.CLOUD: 0,
     Route.MASK: 1,
-    Route.FUSE: 3,  # form `draft`, the default; form `live` (rank 2) is a later room
+    Route.LIVE: 2,
+    Route.FUSE: 3,
     Route.SKETCH: 3,
     Route.LOCAL: 4,
     Route.BLOCK: 5,
@@ -57,7 +59,7 @@ class Step:
     @property
     def rank(self) -> tuple[int, int]:
         """Sortable: a larger rank is more private."""
-        levelled = self.route in (Route.SKETCH, Route.FUSE)
+        levelled = self.route in (Route.SKETCH, Route.FUSE, Route.LIVE)
         return _ROUTE_RANK[self.route], _LEVEL_RANK[self.level] if levelled else 0
 
     def __str__(self) -> str:
@@ -193,6 +195,63 @@ class Sketch:
     def as_text(self) -> str:
         """Numbered lines, the form the local model reads."""
         return "\n".join(f"{i}. {point}" for i, point in enumerate(self.points, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class TopLogprobs:
+    """One position of a cloud's answer: the token it took, and its likeliest ones, likeliest first.
+
+    Tokens are their bytes, which need be no whole character; log-probabilities are in nats. The list may be
+    shorter than what was asked for and need not hold `token`.
+    """
+
+    token: bytes = field(repr=False)
+    logprob: float
+    tokens: tuple[bytes, ...] = field(repr=False)
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A cloud's text, position by position. `ended`: the model finished it, no limit did."""
+
+    positions: tuple[TopLogprobs, ...] = field(repr=False)
+    ended: bool = False
+
+    @property
+    def text(self) -> bytes:
+        """All of it as bytes."""
+        return b"".join(position.token for position in self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an endpoint can do for fusion, as a probe saw it.
+
+    `chat_logprobs` and `completions_logprobs`: candidates given per position, 0 is none. `samples`: several
+    drafts come of one request. `continuation`: how a half-written answer is continued, None is not at all.
+    """
+
+    chat_logprobs: int = 0
+    completions_logprobs: int = 0
+    samples: bool = False
+    continuation: Literal["vllm", "llama-server", "prefix", "completions"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTrace:
+    """Who decided one token of a fused text. `weight`: the cloud's share in the decision, 0 to 1.
+
+    `cloud` is what the cloud found likeliest there, `shadow` what the released prefix got in its place (form
+    live); None where there was neither. `held`: a known value, so nothing of it was released.
+    """
+
+    piece: bytes = field(repr=False)
+    by: Literal["local", "cloud", "fused"]
+    weight: float = 0.0
+    cloud: bytes | None = field(default=None, repr=False)
+    shadow: bytes | None = field(default=None, repr=False)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
