@@ -1,1 +1,1 @@
-"""The decoding loops of fusion: `draft` consults one drafted text, `live` shows the cloud a shadow of ours."""
+"""The decoding loops of fusion: `draft` consults one drafted text, `live` shows it a shadow."""
