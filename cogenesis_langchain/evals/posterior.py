@@ -115,10 +115,14 @@ def ridge(x: Any, y: Any, asked: Any, penalty: float) -> Array:
 
 def interval(values: Any, whose: Any) -> tuple[float, float]:
     """95 % of the means over persons drawn with replacement (whole persons, as their requests are alike)."""
+    return ratio_interval(values, np.ones(len(values)), whose)
+
+
+def ratio_interval(above: Any, below: Any, whose: Any) -> tuple[float, float]:
+    """95 % of sum(above) / sum(below) over persons drawn with replacement; each (rows,)."""
     persons = np.unique(whose)
-    sums = np.array([values[whose == person].sum() for person in persons])
-    counts = np.array([(whose == person).sum() for person in persons])
+    sums = np.array([(above[whose == one].sum(), below[whose == one].sum()) for one in persons])
     drawn = np.random.default_rng(21).integers(0, len(persons), (_DRAWS, len(persons)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    tops, bottoms = sums[drawn].sum(axis=1).T
+    low, high = np.quantile(tops / bottoms, (0.025, 0.975))
     return float(low), float(high)
