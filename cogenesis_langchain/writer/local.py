@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cogenesis_langchain.fusion.distributions import Vocabulary
     from cogenesis_langchain.writer.states import KeptStates
+    from cogenesis_langchain.writer.steps import LlamaSteps
 
 __all__ = ["LlamaCppWriter", "Prompt", "RemoteWriter", "Turn", "Writer"]
 
@@ -78,6 +81,7 @@ class LlamaCppWriter:
         self._sha256 = sha256
         self._engine: Llama | None = None
         self._live = LiveState(self._snapshots)
+        self._vocabulary: Vocabulary | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -185,6 +189,29 @@ class LlamaCppWriter:
                 self._live.feed(llama, [token])
         if text := out.close():
             yield text
+
+    @contextmanager
+    def steps(
+        self, prompt: Prompt, *, scope: str, shadow: Prompt | None = None, cancel: Cancel | None = None
+    ) -> Iterator[LlamaSteps]:
+        """The model under the caller's hand, token by token (`protocol.Steps`); reads as `write` does.
+
+        `shadow` is read into a second sequence, which no scope keeps. Raises WriterError as `write` does.
+        """
+        from cogenesis_langchain.writer.steps import LlamaSteps, vocabulary_of
+
+        llama = self._llama()
+        beside = self._tokens(llama, shadow) if shadow is not None else None
+        tokens = self._tokens(llama, prompt, room=len(beside or ()))
+        if self._vocabulary is None:
+            self._vocabulary = vocabulary_of(llama)
+        with self._turnstile.foreground(cancel) as entered:
+            ready = entered and self._read(llama, scope, tokens, cancel)
+            steps = LlamaSteps(llama, self._live, self._vocabulary, self._template.stop, ready=ready)
+            with closing(steps):
+                if beside is not None:
+                    steps.read_shadow(beside.stable + beside.rest, cancel)
+                yield steps
 
     def choose(self, prompt: Prompt, options: Sequence[str], *, scope: str = "") -> str:
         """The option whose tokens are likeliest, one token at a time (temperature 0).

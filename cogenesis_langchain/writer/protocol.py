@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cogenesis_langchain.writer.parts import Cancel, Prompt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cogenesis_langchain.fusion.distributions import Vocabulary
 
 
 @runtime_checkable
@@ -49,4 +56,61 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Frees the model."""
+        ...
+
+
+class Steps(Protocol):
+    """The model under the caller's hand, token by token; V is the size of its vocabulary.
+
+    `stop`: strings that end a text. Only for the one who holds it; what `logits` gave is gone after `feed`.
+    """
+
+    stop: tuple[str, ...]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of every token, and what other vocabularies' tokens are in it."""
+        ...
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """The bytes of every token by id; none for control tokens."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Steps that may still be taken; 0 where the caller cancelled before the prompt was read."""
+        ...
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(V,) After what was fed."""
+        ...
+
+    @property
+    def shadow_logits(self) -> NDArray[np.float32]:
+        """(V,) After what was fed to the second sequence. WriterError where there is none."""
+        ...
+
+    def feed(self, token: int | None, shadow_token: int | None = None) -> None:
+        """One token for the text, one for the second sequence, or both in one pass."""
+        ...
+
+    def end_shadow(self) -> None:
+        """Gives up the second sequence, and its room."""
+        ...
+
+    def ends(self, token: int) -> bool:
+        """Whether the model says with it that it has finished."""
+        ...
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """A writer whose next-token distributions are at hand, as fusion needs them."""
+
+    def steps(
+        self, prompt: Prompt, *, scope: str, shadow: Prompt | None = None, cancel: Cancel | None = None
+    ) -> AbstractContextManager[Steps]:
+        """Reads the prompt under `scope`, and `shadow` into a second sequence that is gone at the end."""
         ...
