@@ -141,20 +141,23 @@ def _shadow(tokens: Sequence[TokenTrace]) -> Iterator[str]:
     yield '<p class="quiet">Above: the text, which stayed here. Below: the token that the released '
     yield "prefix got in its place; what differs is bold under a thicker line, and a dash is nothing "
     yield "released.</p>"
-    pairs = []
-    for token in tokens:
-        up = "" if token.shadow is None else _visible(token.shadow)
-        same = token.shadow == token.piece
-        differs = " differs" if up and not same else ""
-        held = ' class="held"' if token.held else ""
-        pairs.append(
-            f'<span class="pair"><span{held}>{_safe(_visible(token.piece))}</span>'
-            f'<span class="up{differs}">{_safe(up) or "&ndash;"}</span></span>'
-        )
-        pairs += ["<br>"] * (b"\n" in token.piece)
-    yield f'<div class="block">{"".join(pairs)}</div>'
+    told = max(at for at, token in enumerate(tokens, 1) if token.shadow is not None)
+    pairs = "".join(_pair(text, group) for text, group in units(tokens[:told]))
+    yield f'<div class="block">{pairs}</div>'
+    if told < len(tokens):
+        yield f'<p class="quiet">After that nothing was released: {len(tokens) - told} of the tokens.</p>'
     whole = b"".join(token.shadow or b"" for token in tokens).decode("utf-8", "replace")
     yield f'<p class="quiet">The shadow as it reads:</p><pre dir="auto">\n{_safe(whole)}</pre>'
+
+
+def _pair(text: str, group: Sequence[TokenTrace]) -> str:
+    """One stretch of the text over what was released in its place; the lines of the text end here too."""
+    up = b"".join(token.shadow or b"" for token in group)
+    differs = " differs" if up and up != b"".join(token.piece for token in group) else ""
+    held = ' class="held"' if any(token.held for token in group) else ""
+    below = _safe(_visible(up)) if up else "&ndash;"
+    shown = f'<span{held}>{_safe(_visible(text.encode()))}</span><span class="up{differs}">{below}</span>'
+    return f'<span class="pair">{shown}</span>' + "<br>" * ("\n" in text)
 
 
 def _bodies(found: Mapping[str, Any]) -> Iterator[str]:
@@ -264,11 +267,8 @@ def _weight(token: TokenTrace) -> float:
 
 
 def _visible(piece: bytes) -> str:
-    """A token in one line: white space is drawn, half characters are named by their bytes."""
-    try:
-        text = piece.decode()
-    except UnicodeDecodeError:
-        return f"bytes {piece.hex(' ')}"
+    """A token in one line: line breaks and lone spaces are drawn, half characters named by their bytes."""
+    text = piece.decode("utf-8", "backslashreplace")
     drawn = text.replace("\r\n", "\u23ce").replace("\n", "\u23ce").replace("\t", "\u21e5")
     return drawn if drawn.strip(" ") else "\u2423" * len(drawn)
 

@@ -9,7 +9,7 @@ DEPTH = 0.5
 PALETTE = {
     "light": {
         "paper": "#ffffff", "ink": "#1c2330", "quiet": "#566072", "line": "#c9d0db", "block": "#f3f5f9",
-        "fused": "#1f6feb", "cloud": "#d9772b", "mark": "#a3321f",
+        "fused": "#1f6feb", "cloud": "#c4631a", "mark": "#a3321f",
     },
     "dark": {
         "paper": "#11151c", "ink": "#e6eaf2", "quiet": "#a3aebf", "line": "#3a4456", "block": "#1a202a",
