@@ -1,1 +1,85 @@
-"""Being written."""
+"""Form `draft` of fusion: the local model writes, and consults drafts that the cloud wrote of a generic task.
+
+Nothing of the text goes up. Where its end equals the bytes before a place in a draft, both distributions are
+combined; elsewhere the local model writes alone. Whatever is wrong with the drafts, it completes the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogenesis_langchain.fuse.sampling import Sampler
+from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
+from cogenesis_langchain.fusion.distributions import Floats, log_softmax
+from cogenesis_langchain.fusion.syncing import Follow, Place
+from cogenesis_langchain.types import Draft, TokenTrace
+from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.writer.protocol import Steps
+
+
+def fuse_draft(
+    steps: Steps,
+    drafts: Sequence[Draft],
+    combiner: Combiner,
+    *,
+    max_tokens: int = 700,
+    temperature: float = 0.7,
+    seed: int | None = None,
+    cancel: Cancel | None = None,
+    trace: list[TokenTrace] | None = None,
+) -> Iterator[str]:
+    """Yields the text in pieces of whole characters; `trace` gets one entry for each token.
+
+    Raises WriterError as the steps do.
+    """
+    follow, sample, out = Follow(drafts), Sampler(temperature, seed), TextOut(steps.stop)
+    for written in range(min(max_tokens, steps.room)):
+        if is_set(cancel):
+            break
+        token, seen = next_token(steps, follow.here(), combiner, sample, position=written)
+        if steps.ends(token):
+            break
+        if trace is not None:
+            trace.append(seen)
+        if text := out.feed(steps.pieces[token]):
+            yield text
+        if out.stopped:
+            return
+        follow.advance(steps.pieces[token])
+        steps.feed(token)
+    if text := out.close():
+        yield text
+
+
+def next_token(
+    steps: Steps, place: Place | None, combiner: Combiner, sample: Sampler, *, position: int
+) -> tuple[int, TokenTrace]:
+    """The next token of the text and who decided it; `place` is where it stands in a draft, if anywhere."""
+    logits = steps.logits
+    fused = None
+    if place is not None:
+        local = log_softmax(logits)
+        fused = fuse_at(steps, local, place, combiner, position=position)
+    if place is None or fused is None:
+        token = sample(logits)
+        return token, TokenTrace(steps.pieces[token], "local")
+    scale = logits.max() - local.max()  # back to the local model's logits, which the penalty is made for
+    token = sample(fused.logprobs + scale)
+    likeliest = max(zip(place.top.logprobs, place.top.tokens, strict=False))[1]
+    piece = steps.pieces[token]
+    led = piece == likeliest and token != int(local.argmax())
+    return token, TokenTrace(piece, "cloud" if led else "fused", fused.weight, likeliest)
+
+
+def fuse_at(steps: Steps, local: Floats, place: Place, combiner: Combiner, *, position: int) -> Fused | None:
+    """Both distributions combined; None where the cloud's is of no use there."""
+    listed = steps.vocabulary.listed(place.top, local)
+    if listed is None:
+        return None
+    fused = combiner.fuse(local, listed, None, Facts(position, place.matched))
+    return fused if np.isfinite(fused.logprobs.max()) else None  # a NaN anywhere is the maximum

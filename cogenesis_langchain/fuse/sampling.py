@@ -1,1 +1,62 @@
-"""Being written."""
+"""Sampling from fused distributions, to the same taste as the local model's own sampler in C."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP_K = 40
+TOP_P = 0.9
+PENALTY = 1.1
+LOOK_BACK = 256  # tokens that the repetition penalty looks at: what was written, never the prompt
+_FAR = 20.0  # nats below the likeliest: what lies lower is on no list of 40 that matters
+
+
+class Sampler:
+    """Takes a token and remembers it. The same logits and seed give the same tokens.
+
+    Args:
+        temperature: 0 always takes the likeliest token.
+        seed: None is another one each time.
+        penalty: of tokens among the last LOOK_BACK; 1 is none.
+    """
+
+    def __init__(self, temperature: float, seed: int | None = None, *, penalty: float = PENALTY) -> None:
+        self._temperature = temperature
+        self._penalty = penalty
+        self._random = np.random.default_rng(seed)
+        self._last: deque[int] = deque(maxlen=LOOK_BACK)
+
+    def __call__(self, logits: NDArray[np.floating]) -> int:
+        """The next token by `logits` (V,), on the local model's scale: the penalty depends on it."""
+        token = self._choose(*self._candidates(logits))
+        self._last.append(token)
+        return token
+
+    def remember(self, token: int) -> None:
+        """A token that somebody else chose."""
+        self._last.append(token)
+
+    def _candidates(self, logits: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """At most TOP_K tokens and their penalised logits, likeliest first."""
+        ids = np.flatnonzero(logits > logits.max() - _FAR)
+        if len(ids) > TOP_K:
+            ids = ids[np.argpartition(-logits[ids], TOP_K)[:TOP_K]]
+        chosen = logits[ids].astype(np.float64)
+        if self._penalty != 1.0:
+            again = np.isin(ids, np.fromiter(set(self._last), dtype=np.int64))
+            lowered = np.where(chosen > 0, chosen / self._penalty, chosen * self._penalty)
+            chosen = np.where(again, lowered, chosen)
+        order = np.lexsort((ids, -chosen))  # equal ones by id, so that nothing depends on the partition
+        return ids[order], chosen[order]
+
+    def _choose(self, ids: NDArray[np.int64], logits: NDArray[np.float64]) -> int:
+        if self._temperature <= 0:
+            return int(ids[0])
+        shares = np.exp(logits - logits[0])
+        before = np.cumsum(shares) - shares
+        kept = logits[before < TOP_P * shares.sum()]
+        weights = np.exp((kept - kept[0]) / self._temperature)
+        return int(ids[self._random.choice(len(kept), p=weights / weights.sum())])
