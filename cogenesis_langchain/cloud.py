@@ -9,9 +9,10 @@ that the cloud began to answer is sent again only for status 429, 502, 503 or 50
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,12 +20,13 @@ import httpx
 
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.egress import AsyncGateTransport, Gate, GateTransport
-from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError
-from cogenesis_langchain.gate.permit import Call, Permit, Prepared, passing
-from cogenesis_langchain.gate.wire import reread, to_client, to_wire
+from cogenesis_langchain.errors import CloudError, GateError
+from cogenesis_langchain.gate.permit import Call, Permit, Prepared, explained, passing
+from cogenesis_langchain.gate.wire import continuation_body, draft_body, reread, to_client, to_wire
 from cogenesis_langchain.gate_config import GateConfig
+from cogenesis_langchain.logprobs import read_drafts
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.types import CloudMessage, Outbound
+from cogenesis_langchain.types import CloudMessage, Dialect, Draft, Outbound, Sendable
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -43,12 +45,20 @@ class Cloud:
         config: the `models.cloud` section.
         audit: where intents, outcomes and hits are recorded.
         gate: the `privacy.gate` section.
+        trusted: the policy lists the endpoint under `privacy.trusted_endpoints`.
 
     """
 
-    def __init__(self, config: CloudModelConfig, *, audit: Audit, gate: GateConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: CloudModelConfig,
+        *,
+        audit: Audit,
+        gate: GateConfig | None = None,
+        trusted: bool = False,
+    ) -> None:
         self._config = config
-        self._gate = Gate(config, audit, gate)
+        self._gate = Gate(config, audit, gate, trusted)
         self._sync = httpx.Client(transport=GateTransport(self._gate), trust_env=False)
         self._async = httpx.AsyncClient(transport=AsyncGateTransport(self._gate), trust_env=False)
 
@@ -72,20 +82,56 @@ class Cloud:
         *,
         stream: bool = False,
         max_tokens: int | None = None,
+        logprobs: int = 0,
+        samples: int = 1,
     ) -> Outbound:
         """The exact body that `send` (or `stream`) would put on the wire; contacts nobody.
+
+        With `logprobs`, the body that `drafts` would: so many candidates at each position of `samples` texts.
 
         Raises GateError for a frame part that is no pinned prompt text and for a body that the gate lets
         through under no permit (its shape, its size), InputError for text that is no Unicode.
         """
-        turns = to_client(to_wire(messages))
-        call = Call()
+        limit = max_tokens or self._config.max_tokens
+        wires = to_wire(messages, trusted=self._gate.trusted)
+        if logprobs:
+            return self._at_the_door(draft_body(self._config, wires, limit, logprobs, samples))
+        turns, call = to_client(wires), Call()
         try:
-            with passing(call), _explained():
-                next(self._deltas(turns, stream, max_tokens or self._config.max_tokens), None)
+            with passing(call), explained():
+                next(self._deltas(turns, stream, limit), None)
         except Prepared:
             return Outbound(self.endpoint, call.body.decode())
         raise GateError("the client sent nothing through the gate")
+
+    def prepare_continuation(
+        self,
+        messages: Sequence[CloudMessage],
+        prefix: Sendable,
+        *,
+        max_tokens: int,
+        dialect: Dialect,
+        logprobs: int = 20,
+    ) -> Outbound:
+        """The body that asks to go on with `prefix`, the beginning of an answer to `messages`.
+
+        Contacts nobody; raises as `prepare` does. The gate lets it out under route `live` alone.
+        """
+        begun = [CloudMessage("assistant", (prefix,))] if prefix.text else []
+        wires = to_wire([*messages, *begun], trusted=self._gate.trusted)
+        return self._at_the_door(continuation_body(self._config, wires, max_tokens, logprobs, dialect))
+
+    def drafts(self, outbound: Outbound, permit: Permit) -> tuple[Draft, ...]:
+        """Send the bytes of `prepare` with `logprobs`, or of `prepare_continuation`: one draft per sample.
+
+        Raises as `send` does, and CloudError where the answer has no log-probabilities that can be used.
+        """
+        deadline = time.monotonic() + self._config.timeout_s
+        limit = int(json.loads(outbound.body)["max_tokens"])
+        for attempt in _attempts(deadline):
+            with attempt, passing(Call(permit, deadline, attempt.retry_state.attempt_number)), explained():
+                answer = self._sync.post(outbound.endpoint, content=outbound.body.encode()).content
+        return read_drafts(answer, max_tokens=limit)
 
     def examine(self, outbound: Outbound, permit: Permit) -> None:
         """Raise GateError or GateHit where the gate refuses this body; contacts nobody, records nothing."""
@@ -111,15 +157,15 @@ class Cloud:
         deadline = time.monotonic() + self._config.timeout_s
         pieces: Generator[str, None, None] | None = None
         first = None
-        for attempt in self._attempts(deadline):
+        for attempt in _attempts(deadline):
             with attempt:
                 call = Call(permit, deadline, attempt.retry_state.attempt_number)
-                with passing(call), _explained():
+                with passing(call), explained():
                     pieces = self._deltas(*reread(outbound))
                     first = next(pieces, None)
         if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
-        with closing(pieces), _explained():  # closed also where the caller stops reading
+        with closing(pieces), explained():  # closed also where the caller stops reading
             yield first
             yield from pieces
 
@@ -128,16 +174,16 @@ class Cloud:
         deadline = time.monotonic() + self._config.timeout_s
         pieces: AsyncGenerator[str, None] | None = None
         first = None
-        async for attempt in self._aattempts(deadline):
+        async for attempt in _aattempts(deadline):
             with attempt:
                 call = Call(permit, deadline, attempt.retry_state.attempt_number)
-                with passing(call), _explained():
+                with passing(call), explained():
                     pieces = self._adeltas(*reread(outbound))
                     first = await anext(pieces, None)
         if not first or pieces is None:
             raise CloudError("the cloud's answer is empty")
         async with aclosing(pieces):
-            with _explained():
+            with explained():
                 yield first
                 async for piece in pieces:
                     yield piece
@@ -153,6 +199,17 @@ class Cloud:
 
     def __repr__(self) -> str:
         return f"Cloud({self.endpoint!r}, model={self._config.model!r})"
+
+    def _at_the_door(self, body: dict[str, Any]) -> Outbound:
+        """`body`, which the client does not know how to make, as it would go out."""
+        url = str(self._gate.raw_url if "prompt" in body else self._gate.url)
+        call = Call()
+        try:
+            with passing(call):
+                self._sync.post(url, content=json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+        except Prepared:
+            return Outbound(url, call.body.decode())
+        raise GateError("nothing went through the gate")
 
     # --- the client ------------------------------------------------------------------------------
 
@@ -217,15 +274,17 @@ class Cloud:
             return {"max_tokens": max_tokens}
         return {"extra_body": {"max_tokens": max_tokens}}
 
-    def _attempts(self, deadline: float) -> Retrying:
-        from tenacity import Retrying
 
-        return Retrying(**_retry(deadline))
+def _attempts(deadline: float) -> Retrying:
+    from tenacity import Retrying
 
-    def _aattempts(self, deadline: float) -> AsyncRetrying:
-        from tenacity import AsyncRetrying
+    return Retrying(**_retry(deadline))
 
-        return AsyncRetrying(**_retry(deadline))
+
+def _aattempts(deadline: float) -> AsyncRetrying:
+    from tenacity import AsyncRetrying
+
+    return AsyncRetrying(**_retry(deadline))
 
 
 def _retry(deadline: float) -> dict[str, Any]:
@@ -239,17 +298,3 @@ def _retry(deadline: float) -> dict[str, Any]:
         "retry": retry_if_exception(lambda error: isinstance(error, CloudError) and error.retryable),
         "reraise": True,
     }
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Our own errors pass; anything else a client may throw says only its kind, as it may quote text."""
-    kind = ""
-    try:
-        yield
-    except (CoGenesisError, Prepared):
-        raise
-    except Exception as error:
-        kind = type(error).__name__
-    if kind:  # raised out here, so that nothing is chained to it
-        raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind})")

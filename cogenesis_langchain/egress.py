@@ -5,23 +5,23 @@ the headers and the final body of every request pass, retries and streams includ
 client above it, `answer` judges what comes back. Read `Permit`, then `Gate.admit`, then the transports.
 
 What is covered: a request leaves only with a `Permit` for exactly its bytes (SHA-256), to exactly the
-configured address, with headers made here (nothing that the client or the environment added), within the
-limits of `privacy.gate`, as chat messages and calls of tools (see `shape`) without a known value in any
-string or key of the body and, outside our pinned prompt frames and the issued placeholders, without
-anything the detector finds. Its intent, within the caps of `privacy.ledger`, is on disk before the first
-byte. No redirect is followed; no proxy,
-netrc, key log or other variable is obeyed.
+configured address (its chat, or its completions for one prompt), with headers made here (nothing that the
+client or the environment added), within the limits of `privacy.gate`, as chat messages and calls of tools
+(see `shape`) without a known value in any string or key of the body and, outside our pinned prompt frames
+and the issued placeholders, without anything the detector finds. A text to continue leaves on route `live`
+alone. Its intent, within the caps of `privacy.ledger`, is on disk before the first byte. No redirect is
+followed; no proxy, netrc, key log or other variable is obeyed.
 
 What is not covered: what the permitted bytes tell a clever reader, their size and their timing; a known
-value in a disguise that `normalize` does not undo; other code of this process that opens a connection of
-its own; a server that drips its response headers (each read has a limit, their sum has none).
+value in a disguise that `normalize` does not undo; anything in a body for an endpoint that the policy
+trusts with private text (`Permit.trusted`); other code of this process that opens a connection of its own;
+a server that drips its response headers (each read has a limit, their sum has none).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -29,19 +29,18 @@ import httpx
 
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.endpoints import check_endpoint, tls_context
-from cogenesis_langchain.errors import CloudError, CoGenesisError, ConfigError, GateError, GateHit
+from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, GateHit
 from cogenesis_langchain.gate.allow import AllowList
-from cogenesis_langchain.gate.answer import JSON, SSE, accepted, broken, never_left, refusal
+from cogenesis_langchain.gate.answer import accepted, broken, never_left, refusal
 from cogenesis_langchain.gate.findings import private_spans as _private
+from cogenesis_langchain.gate.outgoing import outgoing_request
 from cogenesis_langchain.gate.permit import Permit, Prepared, Tally, current
 from cogenesis_langchain.gate.shape import Chat, parse
 from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.types import Outbound
+from cogenesis_langchain.types import Outbound, Route
 
 __all__ = ["AsyncGateTransport", "Gate", "GateTransport", "Permit"]
-
-_CONNECT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,22 @@ class _Ticket:
     request: httpx.Request
     receipt_id: str
     deadline: float
-    streamed: bool
+    chat: Chat
 
 
 class Gate:
-    """The check for one endpoint, by `rules` (`privacy.gate`). Of requests it keeps only their number."""
+    """The check for one endpoint, by `rules` (`privacy.gate`). Of requests it keeps only their number.
 
-    def __init__(self, config: CloudModelConfig, audit: Audit, rules: GateConfig | None = None) -> None:
-        self.config, self.audit = config, audit
+    `trusted`: the policy trusts the endpoint with private text.
+    """
+
+    def __init__(
+        self, config: CloudModelConfig, audit: Audit, rules: GateConfig | None = None, trusted: bool = False
+    ) -> None:
+        self.config, self.audit, self.trusted = config, audit, trusted
         self.rules = (rules or GateConfig()).at(config.base_url)
-        self.url = httpx.URL(check_endpoint(config.base_url) + "/chat/completions")
+        base = check_endpoint(config.base_url)
+        self.url, self.raw_url = httpx.URL(f"{base}/chat/completions"), httpx.URL(f"{base}/completions")
         self.tls = tls_context(str(self.url))
         self._allowed, self._minute = AllowList(self.rules.allow), Tally(60.0)
 
@@ -69,7 +74,7 @@ class Gate:
         call = current()
         if call is None:
             raise GateError("a request without a permit reached the gate: only Cloud.send may send")
-        if request.method != "POST" or request.url != self.url:
+        if request.method != "POST" or request.url not in (self.url, self.raw_url):
             raise GateError("a request to another address than models.cloud.base_url was stopped")
         permit = call.permit
         if permit is None:
@@ -90,7 +95,7 @@ class Gate:
                 about=permit.about,
             )
             raise
-        outgoing = self._rebuild(body, chat.stream, call.deadline)
+        outgoing = outgoing_request(self._address(chat), self.config.api_key, body, chat, call.deadline)
         self._count(permit)
         receipt = self.audit.intent(
             Outbound(permit.endpoint, body.decode()),
@@ -105,18 +110,24 @@ class Gate:
         )
         if permit.told is not None:
             permit.told(receipt)
-        return _Ticket(outgoing, receipt.id, call.deadline, chat.stream)
+        return _Ticket(outgoing, receipt.id, call.deadline, chat)
 
     def examine(self, body: bytes, permit: Permit) -> Chat:
         """Raise GateError or GateHit unless these bytes may leave. Sends, counts and records nothing."""
-        if hashlib.sha256(body).hexdigest() != permit.body_sha256 or permit.endpoint != str(self.url):
+        if hashlib.sha256(body).hexdigest() != permit.body_sha256:
             raise GateError("the request is not the one that was permitted: prepare it again")
         if permit.route not in self.rules.routes:
             raise GateError(f"privacy.gate lets no request of route {permit.route} out to this endpoint")
         chat = self._read(body)
+        if permit.endpoint != str(self._address(chat)):
+            raise GateError("the request is not the one that was permitted, but for its bytes")
+        if permit.trusted and not self.trusted:
+            raise GateError("the permit trusts an endpoint that privacy.trusted_endpoints does not list")
+        if chat.continued and permit.route != Route.LIVE:
+            raise GateError("only route live may ask a cloud to go on with a text")
         failed, spans = "", []
         try:
-            spans = _private(chat, permit, self._allowed, self.rules.min_score)
+            spans = [] if permit.trusted else _private(chat, permit, self._allowed, self.rules.min_score)
         except CoGenesisError:
             raise
         except Exception as error:
@@ -145,25 +156,14 @@ class Gate:
 
     def _count(self, permit: Permit) -> None:
         """One more request, each attempt its own: GateError where run or minute have had their share."""
-        if not permit.run.take(self.rules.max_requests_per_run):
-            raise GateError(
-                f"this run has sent privacy.gate.max_requests_per_run, {self.rules.max_requests_per_run}"
-            )
+        cap = "max_requests_per_live_run" if permit.route == Route.LIVE else "max_requests_per_run"
+        if not permit.run.take(limit := getattr(self.rules, cap)):
+            raise GateError(f"this run has sent privacy.gate.{cap}, {limit}")
         if not self._minute.take(self.rules.max_requests_per_minute):
             raise GateError("this minute has seen privacy.gate.max_requests_per_minute already")
 
-    def _rebuild(self, body: bytes, streamed: bool, deadline: float) -> httpx.Request:
-        """The request as it leaves: address, headers and limits from the configuration alone."""
-        headers = {"accept": SSE if streamed else JSON, "accept-encoding": "identity", "content-type": JSON}
-        headers["user-agent"] = "cogenesis-langchain"
-        if self.config.api_key is not None:
-            key = self.config.api_key.get_secret_value()
-            if not (key.isascii() and key.isprintable()):
-                raise ConfigError("the key of models.cloud holds characters that no key has: set it again")
-            headers["authorization"] = f"Bearer {key}"
-        left = max(deadline - time.monotonic(), 0.001)
-        timeout = {"connect": min(_CONNECT_S, left), "read": left, "write": left, "pool": left}
-        return httpx.Request("POST", self.url, headers=headers, content=body, extensions={"timeout": timeout})
+    def _address(self, chat: Chat) -> httpx.URL:
+        return self.raw_url if chat.raw else self.url
 
     def broke(self, ticket: _Ticket, error: httpx.HTTPError) -> CloudError:
         """Record where nothing left; otherwise the receipt stays unresolved."""
@@ -174,9 +174,8 @@ class Gate:
     def judge(self, ticket: _Ticket, response: httpx.Response) -> None:
         """Record that the bytes arrived; raise CloudError unless the answer can be used."""
         self.audit.outcome(ticket.receipt_id, "sent")
-        if problem := refusal(
-            response, streamed=ticket.streamed, key=getattr(self.config.api_key, "variable", None)
-        ):
+        key = getattr(self.config.api_key, "variable", None)
+        if problem := refusal(response, streamed=ticket.chat.stream, key=key):
             raise problem
 
 
@@ -199,7 +198,7 @@ class GateTransport(httpx.BaseTransport):
         except BaseException:
             response.close()
             raise
-        return accepted(response, deadline=ticket.deadline, streamed=ticket.streamed)
+        return accepted(response, ticket.deadline, ticket.chat.stream, ticket.chat.listed)
 
     def close(self) -> None:
         """Close the connections."""
@@ -230,7 +229,7 @@ class AsyncGateTransport(httpx.AsyncBaseTransport):
         except BaseException:
             await response.aclose()
             raise
-        return accepted(response, deadline=ticket.deadline, streamed=ticket.streamed)
+        return accepted(response, ticket.deadline, ticket.chat.stream, ticket.chat.listed)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""

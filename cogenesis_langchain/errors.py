@@ -129,10 +129,11 @@ class GateHit(GateError):
 
 
 class CloudError(CoGenesisError):
-    """The cloud is down, slow, refusing or answering nonsense."""
+    """The cloud is down, slow, refusing or answering nonsense. `status`: of its answer, where it had one."""
 
     exit_code = 7
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.status = status

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from cogenesis_langchain.normalize.canonical import squeeze
 from cogenesis_langchain.sections import Endpoint, Name, Section
 
-SendingRoute = Literal["cloud", "mask", "fuse", "sketch"]
+SendingRoute = Literal["cloud", "mask", "live", "fuse", "sketch"]
 Bytes = Annotated[int, Field(ge=1024, le=16_777_216)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -26,6 +26,7 @@ class EndpointGateConfig(Section):
     max_body_bytes: Bytes | None = None
     max_messages: Count | None = None
     max_requests_per_run: Count | None = None
+    max_requests_per_live_run: Count | None = None
     max_requests_per_minute: Count | None = None
 
 
@@ -35,12 +36,14 @@ class GateConfig(Section):
     min_score: Score = 0.5
     """Detector findings below this score do not stop a request; known values always do."""
     on_hit: Literal["local", "block"] = "local"
-    routes: tuple[SendingRoute, ...] = ("cloud", "mask", "fuse", "sketch")
+    routes: tuple[SendingRoute, ...] = ("cloud", "mask", "live", "fuse", "sketch")
     """What may leave at all, whatever the rules decide."""
     max_body_bytes: Bytes = 65_536
     max_messages: Count = 256
     max_requests_per_run: Count = 8
     """Requests of one run of the router, further attempts included."""
+    max_requests_per_live_run: Count = 64
+    """The same where form `live` of fusion asks again and again."""
     max_requests_per_minute: Count | None = None
     """Requests of all users of this process together; None is no limit."""
     allow: tuple[Name, ...] = Field(default=(), repr=False)

@@ -107,7 +107,8 @@ class Sendable:
     """Text that may leave, and which source made it so (DESIGN rule 2)."""
 
     text: str = field(repr=False)
-    origin: Literal["frame", "generalize", "rewrite", "hide", "public"]
+    origin: Literal["frame", "generalize", "rewrite", "hide", "public", "shadow", "trusted"]
+    """`shadow`: released by form `live` of fusion; `trusted`: for an endpoint that may read private text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,10 @@ class Draft:
         return b"".join(position.token for position in self.positions)
 
 
+Dialect = Literal["vllm", "llama-server", "prefix", "completions"]
+"""How an endpoint is asked to go on with a text that it has begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an endpoint can do for fusion, as a probe saw it.
@@ -235,7 +240,7 @@ class Capabilities:
     chat_logprobs: int = 0
     completions_logprobs: int = 0
     samples: bool = False
-    continuation: Literal["vllm", "llama-server", "prefix", "completions"] | None = None
+    continuation: Dialect | None = None
 
 
 @dataclass(frozen=True, slots=True)

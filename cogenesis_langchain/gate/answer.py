@@ -11,6 +11,8 @@ import httpx
 from cogenesis_langchain.errors import CloudError
 
 MAX_ANSWER_BYTES = 2_097_152
+_CANDIDATE_BYTES = 192  # of one token with its log-probability and its bytes, in the most talkative form
+_MOST_BYTES = 67_108_864
 JSON = "application/json"
 SSE = "text/event-stream"
 _PASSING = (502, 503, 504)  # what stands before the model says that it did not take the request
@@ -21,18 +23,20 @@ def refusal(response: httpx.Response, *, streamed: bool, key: str | None) -> Clo
     status = response.status_code
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if 300 <= status < 400:
-        return CloudError(
-            f"the cloud redirects (status {status}), which is never followed: correct models.cloud.base_url"
-        )
+        why = f"the cloud redirects (status {status}), which is never followed: correct models.cloud.base_url"
+        return CloudError(why, status=status)
     if status in (401, 403):
         where = f"environment variable {key}" if key else "models.cloud.api_key, which is not set"
-        return CloudError(f"the cloud refuses the key (status {status}): check {where}")
+        return CloudError(f"the cloud refuses the key (status {status}): check {where}", status=status)
     if status == 404:
-        return CloudError("the cloud knows no such address or model (status 404): check models.cloud")
+        why = "the cloud knows no such address or model (status 404): check models.cloud"
+        return CloudError(why, status=status)
     if status == 429:
-        return CloudError("the cloud is asked too often or the quota is used up (status 429)", retryable=True)
+        why = "the cloud is asked too often or the quota is used up (status 429)"
+        return CloudError(why, retryable=True, status=status)
     if status != 200:
-        return CloudError(f"the cloud answers with status {status}", retryable=status in _PASSING)
+        why = f"the cloud answers with status {status}"
+        return CloudError(why, retryable=status in _PASSING, status=status)
     if kind != (SSE if streamed else JSON) or "content-encoding" in response.headers:
         return CloudError("the cloud's answer is no chat completion: check models.cloud.base_url")
     return None
@@ -55,10 +59,14 @@ def broken(error: httpx.HTTPError, *, arrived: bool = False) -> CloudError:
     return CloudError(f"the connection to the cloud broke ({type(error).__name__})", retryable=not arrived)
 
 
-def accepted(response: httpx.Response, *, deadline: float, streamed: bool) -> httpx.Response:
-    """The answer as the client may see it: the body and its type, no cookies, nothing else."""
+def accepted(response: httpx.Response, deadline: float, streamed: bool, listed: int) -> httpx.Response:
+    """The answer as the client may see it: the body and its type, no cookies, nothing else.
+
+    `listed` candidates with log-probabilities may come on top of what any answer may be long.
+    """
     headers = {"content-type": response.headers["content-type"]}
-    return httpx.Response(200, headers=headers, stream=_Answer(response, deadline, streamed))
+    longest = min(MAX_ANSWER_BYTES + listed * _CANDIDATE_BYTES, _MOST_BYTES)
+    return httpx.Response(200, headers=headers, stream=_Answer(response, deadline, streamed, longest))
 
 
 class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -68,8 +76,9 @@ class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
     `deadline` is a `time.monotonic()` moment for the whole answer.
     """
 
-    def __init__(self, response: httpx.Response, deadline: float, streamed: bool) -> None:
+    def __init__(self, response: httpx.Response, deadline: float, streamed: bool, longest: int) -> None:
         self._response, self._deadline, self._streamed = response, deadline, streamed
+        self._longest = longest
         self._size, self._tail = 0, b""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -103,8 +112,8 @@ class _Answer(httpx.SyncByteStream, httpx.AsyncByteStream):
     def _count(self, chunk: bytes) -> None:
         self._size += len(chunk)
         self._tail = (self._tail + chunk)[-64:]
-        if self._size > MAX_ANSWER_BYTES:
-            raise CloudError(f"the cloud's answer is longer than {MAX_ANSWER_BYTES} bytes")
+        if self._size > self._longest:
+            raise CloudError(f"the cloud's answer is longer than {self._longest} bytes")
         if time.monotonic() > self._deadline:
             raise CloudError("the cloud did not finish in time (models.cloud.timeout_s)")
 

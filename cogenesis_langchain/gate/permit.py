@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cogenesis_langchain.errors import CloudError, CoGenesisError
 from cogenesis_langchain.types import GenericTask, PrivateSpan, Receipt
 
 
@@ -63,7 +64,9 @@ class Permit:
 
     `issued` are the placeholders that stand in the body for private text. `route`, `level`, `bits`, `user`
     and `task` (what the body tells) are for the receipt; by `about` the ledger knows what is told once.
-    `told` hears of each intent that was written; `run` counts what the run that asks has sent.
+    `told` hears of each intent that was written; `run` counts what the run that asks has sent. `trusted`: the
+    endpoint may read private text, so that no body is searched for it; the gate agrees only where it was
+    made for such an endpoint.
     """
 
     body_sha256: str
@@ -79,6 +82,7 @@ class Permit:
     about: str = ""
     told: Callable[[Receipt], None] | None = field(default=None, repr=False)
     run: Tally = field(default_factory=Tally, repr=False)
+    trusted: bool = False
 
 
 class Prepared(Exception):
@@ -106,6 +110,20 @@ def passing(call: Call) -> Iterator[None]:
         yield
     finally:
         _call.reset(token)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Our own errors pass; anything else a client may throw says only its kind, as it may quote text."""
+    kind = ""
+    try:
+        yield
+    except (CoGenesisError, Prepared):
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+    if kind:  # raised out here, so that nothing is chained to it
+        raise CloudError(f"the cloud's answer cannot be read as a chat completion ({kind})")
 
 
 def current() -> Call | None:

@@ -1,7 +1,8 @@
 """What a request body may look like, and every text that a cloud would read in it. Pure.
 
 A body is a plain chat completion request in UTF-8 JSON: known fields, messages of text, calls of tools and
-their answers. Anything else is refused, so that nothing in a body goes unread.
+their answers; or one prompt that is to be continued. Anything else is refused, so that nothing in a body
+goes unread.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 
 from cogenesis_langchain.errors import GateError
 
-_NEEDED = {"messages", "model"}
-_FIELDS = _NEEDED | {"stream", "temperature", "max_tokens", "max_completion_tokens"}
+_COUNTS = {"max_tokens", "max_completion_tokens", "top_logprobs", "n"}
+_SWITCHES = {"stream", "add_generation_prompt", "continue_final_message"}
+_SETTINGS = {"temperature", "logprobs", *_COUNTS, *_SWITCHES}
+_MOST = 1_000_000  # of anything that is counted
 _PLAIN = {"system", "developer", "user", "assistant"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # OpenAI's rule for names of tools; ours for ids of calls
 _NESTED = 4  # how deep JSON that stands in a string of JSON is read as JSON
@@ -27,13 +30,18 @@ class Chat:
     """A body that can be read: `texts` is one for each message, `other` what stands around them.
 
     The text of a message is its content, then the name and arguments of each call. Content or arguments
-    that are JSON stand there decoded, as lines of keys and values.
+    that are JSON stand there decoded, as lines of keys and values. `raw`: one prompt instead of messages.
+    `continued`: what stands last is a text of the model's own that it is to continue. `listed`: candidates
+    with log-probabilities that the answer may hold.
     """
 
     model: str
     stream: bool
     texts: tuple[str, ...] = field(repr=False)
     other: tuple[str, ...] = field(repr=False)
+    raw: bool = False
+    continued: bool = False
+    listed: int = 0
 
 
 def parse(body: bytes) -> Chat:
@@ -41,17 +49,43 @@ def parse(body: bytes) -> Chat:
     payload: Any = None
     with suppress(ValueError, RecursionError):  # the decoder's and the parser's own words quote the text
         payload = json.loads(body.decode("utf-8"), object_pairs_hook=_unique)
-    if not isinstance(payload, dict) or not _NEEDED <= payload.keys() <= _FIELDS:
+    if not isinstance(payload, dict) or not isinstance(model := payload.pop("model", None), str):
         raise GateError("the body is not a plain chat completion request in UTF-8 JSON")
-    messages, model = payload["messages"], payload["model"]
-    numbers = (payload[name] for name in payload.keys() - _NEEDED)
-    plain = isinstance(messages, list) and all(isinstance(number, int | float) for number in numbers)
-    if not plain or not isinstance(model, str) or not messages or not all(map(_is_message, messages)):
+    raw = "prompt" in payload
+    said = payload.pop("prompt" if raw else "messages", None)
+    if not (payload.keys() <= _SETTINGS and all(map(_is_setting, payload.keys(), payload.values()))):
+        raise GateError("the body holds a setting that the gate does not know, or one of another form")
+    if not (
+        isinstance(said, str) if raw else isinstance(said, list) and said and all(map(_is_message, said))
+    ):
         raise GateError("the body holds something else than plain chat messages and calls of tools")
-    texts, other = [], [model]
-    for message in messages:
-        texts.append("\n".join(map(_plain, _strings(message, other))))
-    return Chat(model, payload.get("stream") is True, tuple(texts), tuple(other))
+    messages: list[dict[str, Any]] = [{"role": "assistant", "content": said}] if raw else said
+    if any("prefix" in message for message in messages[:-1]):
+        raise GateError("only the last message of a body may be one to continue")
+    other = [model]
+    texts = tuple("\n".join(map(_plain, _strings(message, other))) for message in messages)
+    last = messages[-1]
+    continued = last["role"] == "assistant" and not last.get("tool_calls")
+    stream = payload.get("stream") is True
+    return Chat(model, stream, texts, tuple(other), raw, continued, _listed(payload))
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    """Whether a setting has the one form in which it tells nothing but itself."""
+    if name in _SWITCHES:
+        return isinstance(value, bool)
+    if name in _COUNTS:
+        return isinstance(value, int) and 0 <= value <= _MOST
+    return isinstance(value, int | float) and abs(value) <= _MOST  # nor NaN, which is no JSON
+
+
+def _listed(settings: dict[str, Any]) -> int:
+    """Candidates that may be listed: those of each position of each sample, and the token that was taken."""
+    if not settings.get("logprobs"):
+        return 0
+    each = int(settings.get("top_logprobs", settings["logprobs"])) + 1
+    tokens = settings.get("max_tokens", settings.get("max_completion_tokens", 0))
+    return int(each * tokens * max(settings.get("n", 1), 1))
 
 
 def _strings(message: dict[str, Any], ids: list[str]) -> Iterator[str]:
@@ -75,6 +109,8 @@ def _is_message(message: Any) -> bool:
         calls = message["tool_calls"]
         spoken = content is None or isinstance(content, str)
         return spoken and isinstance(calls, list) and bool(calls) and all(map(_is_call, calls))
+    if keys == {"prefix"}:
+        return message["role"] == "assistant" and isinstance(content, str) and message["prefix"] is True
     return message["role"] in _PLAIN and isinstance(content, str) and not keys
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.errors import GateError, InputError
 from cogenesis_langchain.gate.frames import is_frame
-from cogenesis_langchain.types import CloudMessage, CloudToolCall, Outbound
+from cogenesis_langchain.settings import CloudModelConfig
+from cogenesis_langchain.types import CloudMessage, CloudToolCall, Dialect, Outbound
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -18,15 +19,17 @@ Wire = Mapping[str, Any]
 """One message in OpenAI's form."""
 
 
-def to_wire(messages: Sequence[CloudMessage]) -> list[Wire]:
+def to_wire(messages: Sequence[CloudMessage], *, trusted: bool = False) -> list[Wire]:
     """The messages in OpenAI's form.
 
-    Raises GateError for a frame part that is no pinned prompt text and for calls that are none, InputError
-    for text that is no Unicode.
+    Raises GateError for a frame part that is no pinned prompt text, for calls that are none and, unless
+    the endpoint is `trusted`, for text that only such a one may read; InputError for text that is no Unicode.
     """
     for part in (part for message in messages for part in message.parts):
         if part.origin == "frame" and not is_frame(part.text):
             raise GateError("a prompt frame is not the pinned one: read it, then pin it in frames.py")
+        if part.origin == "trusted" and not trusted:
+            raise GateError("text for a trusted endpoint stood in a body for another one")
     wires = [_wire(message) for message in messages]
     if any("\ud800" <= c <= "\udfff" for c in json.dumps(wires, ensure_ascii=False)):
         raise InputError("the text holds half of a surrogate pair, which no encoding can carry: remove it")
@@ -98,3 +101,34 @@ def reread(outbound: Outbound) -> tuple[list[BaseMessage], bool, int]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise GateError("the body is not one that Cloud.prepare made: prepare it again")
+
+
+# --- bodies that ask for log-probabilities, which the client does not know how to make --------------
+
+
+def draft_body(
+    config: CloudModelConfig, wires: Sequence[Wire], max_tokens: int, logprobs: int, samples: int
+) -> dict[str, Any]:
+    """Asks for `samples` texts, with `logprobs` candidates at each position."""
+    several = {"n": samples} if samples > 1 else {}  # some servers refuse the very field
+    return {**_listing(config, max_tokens, logprobs), "messages": [*wires], **several}
+
+
+def continuation_body(
+    config: CloudModelConfig, wires: Sequence[Wire], max_tokens: int, logprobs: int, dialect: Dialect
+) -> dict[str, Any]:
+    """Asks to go on with the last message where that is the assistant's, in the endpoint's own dialect."""
+    body, last = _listing(config, max_tokens, logprobs), wires[-1]
+    if dialect == "completions":
+        del body["top_logprobs"]
+        return {**body, "prompt": "\n\n".join(str(wire["content"]) for wire in wires), "logprobs": logprobs}
+    if last["role"] == "assistant" and dialect == "vllm":
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    if last["role"] == "assistant" and dialect == "prefix":
+        last = {**last, "prefix": True}
+    return {**body, "messages": [*wires[:-1], last]}
+
+
+def _listing(config: CloudModelConfig, max_tokens: int, logprobs: int) -> dict[str, Any]:
+    settings = {"model": config.model, "temperature": config.temperature, "max_tokens": max_tokens}
+    return {**settings, "logprobs": True, "top_logprobs": logprobs}

@@ -218,7 +218,7 @@ def test_no_permit_no_request(server: RecordingCloud, make: Callable[..., Cloud]
     ("method", "url"),
     [
         ("GET", "{base}/chat/completions"),
-        ("POST", "{base}/completions"),
+        ("POST", "{base}/embeddings"),
         ("POST", "{base}/chat/completions?x=1"),
         ("POST", "{base}/chat/completions/../../evil"),
         ("POST", "http://127.0.0.1:9/v1/chat/completions"),

@@ -16,7 +16,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("prompt", ["sketch.v1.txt", "mask.v2.txt"])
+@pytest.mark.parametrize("prompt", ["sketch.v1.txt", "draft.v1.txt", "probe.v1.txt", "mask.v2.txt"])
 def test_pins_match_the_prompts(prompt: str) -> None:
     """A prompt that changes fails here until somebody has read it and pinned it anew."""
     missing = [f'        "{_sha256(text)}",  # {prompt}' for text in frames.pieces(prompt)]
