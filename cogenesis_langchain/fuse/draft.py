@@ -13,7 +13,7 @@ import numpy as np
 
 from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
-from cogenesis_langchain.fusion.distributions import Floats, log_softmax
+from cogenesis_langchain.fusion.distributions import Floats, Listed, log_softmax
 from cogenesis_langchain.fusion.syncing import Follow, Place
 from cogenesis_langchain.types import Draft, TokenTrace
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
@@ -61,25 +61,25 @@ def next_token(
 ) -> tuple[int, TokenTrace]:
     """The next token of the text and who decided it; `place` is where it stands in a draft, if anywhere."""
     logits = steps.logits
-    fused = None
     if place is not None:
         local = log_softmax(logits)
-        fused = fuse_at(steps, local, place, combiner, position=position)
-    if place is None or fused is None:
-        token = sample(logits)
-        return token, TokenTrace(steps.pieces[token], "local")
-    scale = logits.max() - local.max()  # back to the local model's logits, which the penalty is made for
-    token = sample(fused.logprobs + scale)
-    likeliest = max(zip(place.top.logprobs, place.top.tokens, strict=False))[1]
-    piece = steps.pieces[token]
-    led = piece == likeliest and token != int(local.argmax())
-    return token, TokenTrace(piece, "cloud" if led else "fused", fused.weight, likeliest)
+        listed = steps.vocabulary.listed(place.top, local)
+        fused = _fused(combiner, local, listed, Facts(position, place.matched))
+        if listed is not None and fused is not None:
+            scale = logits.max() - local.max()  # back to the scale of logits, which the penalty is made for
+            theirs = steps.vocabulary.tokens.ids.get(place.top.token)
+            token = sample(fused.logprobs + scale, (theirs, listed) if theirs is not None else None)
+            likeliest = max(zip(place.top.logprobs, place.top.tokens, strict=False))[1]
+            piece = steps.pieces[token]
+            led = piece == likeliest and token != int(local.argmax())
+            return token, TokenTrace(piece, "cloud" if led else "fused", fused.weight, likeliest)
+    token = sample(logits)
+    return token, TokenTrace(steps.pieces[token], "local")
 
 
-def fuse_at(steps: Steps, local: Floats, place: Place, combiner: Combiner, *, position: int) -> Fused | None:
-    """Both distributions combined; None where the cloud's is of no use there."""
-    listed = steps.vocabulary.listed(place.top, local)
-    if listed is None:
+def _fused(combiner: Combiner, local: Floats, listed: Listed | None, facts: Facts) -> Fused | None:
+    """Both distributions combined; None where the cloud's is of no use."""
+    fused = combiner.fuse(local, listed, None, facts) if listed is not None else None
+    if fused is None or not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
         return None
-    fused = combiner.fuse(local, listed, None, Facts(position, place.matched))
-    return fused if np.isfinite(fused.logprobs.max()) else None  # a NaN anywhere is the maximum
+    return fused

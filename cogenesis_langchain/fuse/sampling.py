@@ -7,6 +7,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from cogenesis_langchain.fusion.distributions import Listed
+
 TOP_K = 40
 TOP_P = 0.9
 PENALTY = 1.1
@@ -29,9 +31,13 @@ class Sampler:
         self._random = np.random.default_rng(seed)
         self._last: deque[int] = deque(maxlen=LOOK_BACK)
 
-    def __call__(self, logits: NDArray[np.floating]) -> int:
-        """The next token by `logits` (V,), on the local model's scale: the penalty depends on it."""
-        token = self._choose(*self._candidates(logits))
+    def __call__(self, logits: NDArray[np.floating], drawn: tuple[int, Listed] | None = None) -> int:
+        """The next token by `logits` (V,), on the local model's scale: the penalty depends on it.
+
+        `drawn` is a token that the cloud took, and its distribution: taken here too as often as may be
+        without a change to the shares of the tokens (the coupling of speculative sampling).
+        """
+        token = self._choose(*self._candidates(logits), drawn)
         self._last.append(token)
         return token
 
@@ -52,11 +58,27 @@ class Sampler:
         order = np.lexsort((ids, -chosen))  # equal ones by id, so that nothing depends on the partition
         return ids[order], chosen[order]
 
-    def _choose(self, ids: NDArray[np.int64], logits: NDArray[np.float64]) -> int:
+    def _choose(
+        self, ids: NDArray[np.int64], logits: NDArray[np.float64], drawn: tuple[int, Listed] | None
+    ) -> int:
         if self._temperature <= 0:
             return int(ids[0])
         shares = np.exp(logits - logits[0])
-        before = np.cumsum(shares) - shares
-        kept = logits[before < TOP_P * shares.sum()]
-        weights = np.exp((kept - kept[0]) / self._temperature)
-        return int(ids[self._random.choice(len(kept), p=weights / weights.sum())])
+        kept = np.cumsum(shares) - shares < TOP_P * shares.sum()
+        ids, weights = ids[kept], np.exp((logits[kept] - logits[0]) / self._temperature)
+        weights /= weights.sum()
+        if drawn is not None:
+            token, listed = drawn
+            theirs = _shares(ids, listed)
+            own, given = (float(part[ids == token].sum()) for part in (weights, theirs))
+            if self._random.random() * given < own:
+                return token
+            left = np.maximum(weights - theirs, 0.0)
+            weights = left / left.sum() if left.sum() > 0 else weights
+        return int(ids[self._random.choice(len(ids), p=weights)])
+
+
+def _shares(ids: NDArray[np.int64], listed: Listed) -> NDArray[np.float64]:
+    """Probabilities of `ids` on a list; 0 for what is not on it."""
+    known = dict(zip(listed.ids.tolist(), listed.logprobs.tolist(), strict=True))
+    return np.exp([known.get(token, -np.inf) for token in ids.tolist()])

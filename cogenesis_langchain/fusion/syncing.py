@@ -56,50 +56,55 @@ class Follow:
         self._by_sentence = sentences
         self._written = b""
         self._last = (0, 0)  # the draft and byte where the text was last in step
+        self._left = False  # whether it has gone another way since
 
     def advance(self, piece: bytes) -> None:
         """The text grew by `piece`."""
         draft, at = self._last
-        if self._texts and self._texts[draft].startswith(piece, at):
-            self._last = (draft, at + len(piece))
+        self._left = self._left or not (self._texts and self._texts[draft].startswith(piece, at))
+        self._last = (draft, at if self._left else at + len(piece))
         self._written += piece
 
     def here(self) -> Place | None:
         """Where the text stands: the longest match, of equal ones the one that goes on from the last."""
-        found = max(self._matches(), default=None)
+        last, left = self._last, self._left
+        found = max(
+            self._matches(),
+            key=lambda one: (one[0], one[1:] == last and not left, one[1:] >= last, -one[1], -one[2]),
+            default=None,
+        )
         if found is None:
             return None
-        matched, _, draft, at = found
-        self._last = (draft, at)
-        whole = matched == len(self._written) == at
-        return self._place(draft, at, None if whole else matched)
+        matched, draft, at = found
+        self._last, self._left = (draft, at), False
+        return self._place(draft, at, None if matched == len(self._written) == at else matched)
 
-    def _matches(self) -> Iterator[tuple[int, bool, int, int]]:
-        """(matched bytes, whether it goes on from the last place, draft, byte) of every place."""
+    def _matches(self) -> Iterator[tuple[int, int, int]]:
+        """(matched bytes, draft, byte) of every place."""
         tail = self._written[-_LONGEST:]
         end = tail[-self._least :]
         for number, text in enumerate(self._texts):
             if len(self._written) < len(text) and text.startswith(self._written):
-                yield len(self._written), True, number, len(self._written)
+                yield len(self._written), number, len(self._written)
             if len(end) < self._least:
                 continue
             at = text.find(end)
             while at >= 0:
                 stop = at + len(end)
                 if stop < len(text):
-                    yield _common_end(tail, text[:stop]), self._last == (number, stop), number, stop
+                    yield _common_end(tail, text[:stop]), number, stop
                 at = text.find(end, at + 1)
         if self._by_sentence and (start := self._next_sentence()) is not None:
             yield start
 
-    def _next_sentence(self) -> tuple[int, bool, int, int] | None:
+    def _next_sentence(self) -> tuple[int, int, int] | None:
         """The next sentence of the draft that was last in step, at the beginning of one of the text."""
         ended = _SENTENCE_END.search(self._written[-8:])
         if ended is None or not self._texts:
             return None
         draft, at = self._last
-        later = [start for start in self._sentences[draft] if start >= at]
-        return (0, False, draft, later[0]) if later else None
+        later = [start for start in self._sentences[draft] if start >= at + self._left]
+        return (0, draft, later[0]) if later else None
 
     def _place(self, draft: int, at: int, matched: int | None) -> Place | None:
         position = bisect_right(self._starts[draft], at) - 1  # the last one: tokens without bytes are passed
