@@ -21,11 +21,12 @@ from cogenesis_langchain.commands.common import (
     write_file,
 )
 from cogenesis_langchain.commands.evasion import TIERS, evasion
+from cogenesis_langchain.commands.fusion import fusion
 from cogenesis_langchain.commands.linkage import linkage
 from cogenesis_langchain.errors import InputError
 
 app = typer.Typer(
-    help="Measure by attack what the parts promise: detection, evasion, generalising, linkage.\n\n"
+    help="Measure by attack what the parts promise: detection, evasion, fusion, generalising, linkage.\n\n"
     "Every figure in the documentation comes from one of these commands.",
     no_args_is_help=True,
 )
@@ -111,5 +112,6 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
 
 
 app.command("evasion")(evasion)
+app.command("fusion")(fusion)
 app.command("generalize")(generalize)
 app.command("linkage")(linkage)

@@ -6,8 +6,8 @@ The measure is the negative log-likelihood (NLL) of texts that persons really wr
 
 with the true text always given so far (teacher-forced). The cloud model with the context is a bound that only
 exists in this process. An oracle that picks the better model at each token shows what combining two could do.
-Combiners see the candidates that are kept (`gold.WIDTH` of each model and the gold token) and one token in
-place of all others; that changes no figure of theirs but the scale of what is on no list, and that little.
+Combiners see the candidates that are kept (`gold.WIDTH` of each model and the gold token) and all others as
+one more, so that no model has to be asked again; that costs the plain products (`logmean`, `delta`) a little.
 
 What is not measured: texts that differ from the real one and are as good, and how a whole text reads.
 """
@@ -68,7 +68,8 @@ class Row:
             "gap_low": gap_low,
             "gap_high": gap_high,
             "never_sent": self.name == NEVER_SENT,
-        } | {name: round(value, 4) for name, value in self.more.items()}
+            "more": {name: round(value, 4) for name, value in self.more.items()},
+        }
 
     def _gap(self) -> tuple[float | None, float | None, float | None]:
         closed, whole = self.worst - self.nll, self.worst - self.best
@@ -116,7 +117,7 @@ def _costs(gold: Gold, one: Combiner, cloud: str, generic: str | None, k: int) -
     for at in range(len(costs)):
         local = gold.at(at, "lw").astype(np.float32)
         without = gold.at(at, generic).astype(np.float32) if generic else None
-        fused = one.fuse(local, likeliest(gold.at(at, cloud), k), without, Facts(position=at))
+        fused = one.fuse(local, likeliest(gold.at(at, cloud), k), without, Facts(position=at, rest=True))
         costs[at] = cost(gold, at, fused.logprobs)
     return costs
 

@@ -2,7 +2,7 @@
 
 For a person and each of `SOURCES` the models read the gold text's beginning once. What is kept of a token is
 the union of the `WIDTH` likeliest tokens of every source and the gold one, with all their log-probabilities
-and one more column for the rest, so that combiners can be fitted and compared without the models. Of the
+and what the rest has together, so that combiners can be fitted and compared without the models. Of the
 cloud model with the person's context, which no cloud is ever shown, only the gold token's is kept.
 
 The files hold what follows from private texts: remove the folder afterwards.
@@ -55,7 +55,7 @@ class Gold:
     """One person's gold text of n tokens.
 
     `sentence`: the generic task. `tokens` (n,); `nll` maps sources, "cw" included, to (n,) nats. `ids` and
-    `logs` hold for each token its u candidates (u,) and (sources, u + 1), the rest as the last column.
+    `logs` hold for each token its u candidates, (u,), and (sources, u + 1), the rest as the last column.
     """
 
     person: int
@@ -66,7 +66,7 @@ class Gold:
     logs: list[NDArray[np.float64]] = field(repr=False)
 
     def at(self, token: int, source: str) -> NDArray[np.float64]:
-        """(u + 1,) Log-probabilities of a source before gold token number `token`."""
+        """(u + 1,) Log-probabilities of a source before gold token number `token`, in nats."""
         row: NDArray[np.float64] = self.logs[token][SOURCES.index(source)]
         return row
 

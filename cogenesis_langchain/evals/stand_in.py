@@ -7,6 +7,7 @@ context), to know the upper bound. Not for the router: it has no turnstile and s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cogenesis_langchain.types import Draft, TopLogprobs
 from cogenesis_langchain.writer.parts import Prompt, common_prefix
 
 if TYPE_CHECKING:
+    from cogenesis_langchain.fusion.distributions import Vocabulary
     from cogenesis_langchain.writer.llama import Llama
 
 N_CTX = 4096
@@ -67,6 +69,13 @@ class InProcess:
     def piece(self, token: int) -> bytes:
         """The bytes of a token; none for control tokens."""
         return self._llama.piece(token)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes of every token."""
+        from cogenesis_langchain.writer.steps import vocabulary_of
+
+        return vocabulary_of(self._llama)
 
     def logprobs(self, prompt: Prompt, tokens: Sequence[int]) -> NDArray[np.float32]:
         """(n, V) Log-probabilities in nats before each of `tokens`, as the answer to `prompt`."""

@@ -1,0 +1,200 @@
+"""`cogenesis eval fusion`: what combining both models gets of the large one's gain from the context."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cogenesis_langchain.commands.common import JsonOption, bar, out, print_json, print_table
+from cogenesis_langchain.errors import InputError
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.evals.fusion_runs import Runs
+
+FORMS = ("text", "draft", "live", "trusted")
+COMBINERS = ("mean", "logmean", "delta", "learned")
+
+
+def fusion(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Persons with profile, writings, requests and a real text (`gold`): CoGenesis records "
+            "(.json), or .jsonl as in `cogenesis eval linkage`. Without it: the shipped fictional persons.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="So many persons.")] = None,
+    first: Annotated[int, typer.Option("--from", min=0, help="The first person, counted from 0.")] = 0,
+    forms: Annotated[
+        str, typer.Option("--forms", help=f"Of {', '.join(FORMS)}.", show_default=False)
+    ] = "text,draft",
+    combiners: Annotated[
+        str,
+        typer.Option(
+            "--combiners", help=f"Of {', '.join(COMBINERS)}. Live takes the last.", show_default=False
+        ),
+    ] = ",".join(COMBINERS),
+    k: Annotated[
+        int, typer.Option("--k", min=0, help="Candidates that the endpoint lists; 0: as many as wanted.")
+    ] = 20,
+    epsilon: Annotated[
+        list[float] | None, typer.Option("--epsilon", help="Live: nats a token. May be repeated.")
+    ] = None,
+    nats: Annotated[float, typer.Option("--nats", min=0.1, help="Live: nats for a whole text.")] = 40.0,
+    samples: Annotated[
+        list[int] | None, typer.Option("--samples", min=1, help="Draft: drafts of one task. Repeatable.")
+    ] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")] = 160,
+    context: Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")] = 800,
+    local: Annotated[
+        str, typer.Option("--local", help="Catalogue model in place of the local one.")
+    ] = "qwen2.5-coder-0.5b-instruct",
+    cloud: Annotated[
+        str, typer.Option("--cloud", help="The same in place of the cloud's.")
+    ] = "qwen2.5-coder-1.5b-instruct",
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work",
+            help="A folder where all that models said is kept, so that a run that was ended goes on. "
+            "It holds what follows from private texts: remove it afterwards.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How likely the text a person really wrote is, in nats a token: each model alone, and both combined.
+
+    gap closed: the share of what the cloud model would gain from the person's context, had it been sent, that
+    a form of fusion gets without sending it. Forms: text (the true text so far is known to all: an upper
+    bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees). Both
+    models run in this process. live and trusted take about a minute a person on two cores, the others less.
+    Then, for live and draft: how often the writer is found from what went up at a part of the text.
+
+    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft
+    """
+    chosen = _named("--forms", forms, FORMS)
+    names = _named("--combiners", combiners, COMBINERS)
+    from cogenesis_langchain.evals.fusion_runs import Runs
+    from cogenesis_langchain.evals.gold import Setting
+    from cogenesis_langchain.evals.persons import read_persons
+
+    persons = read_persons(data)
+    numbered = [(n, one) for n, one in enumerate(persons) if one.gold.strip() and n >= first][:limit]
+    if not numbered:
+        raise InputError("no person from there on has a `gold` text, and without one nothing can be measured")
+    if "live" in chosen:
+        from cogenesis_langchain.evals.attackers import check_installed
+
+        check_installed()
+    with _folder(work) as folder:
+        runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k)
+        try:
+            found = _measured(runs, numbered, chosen, epsilon or [0.5], nats, sorted(set(samples or [1])))
+        finally:
+            runs.close()
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _measured(
+    runs: Runs,
+    numbered: Sequence[tuple[int, Any]],
+    forms: Sequence[str],
+    epsilon: Sequence[float],
+    nats: float,
+    samples: Sequence[int],
+) -> dict[str, Any]:
+    from cogenesis_langchain.evals.fusion import alone
+
+    with bar() as progress:
+        reading = progress.track(runs.golds.of(numbered), total=len(numbered), description="reading texts")
+        golds = list(reading)
+        rows = alone(golds)
+        if "text" in forms:
+            steps = runs.forced(golds)
+            rows += list(progress.track(steps, total=len(golds), description="combining"))[-1]
+        if "draft" in forms:
+            steps = runs.drafted(golds, samples)
+            rows += list(progress.track(steps, total=len(golds), description="drafts"))[-1]
+        sent: dict[str, Any] = {}
+        for name, live in runs.lives(epsilon if "live" in forms else (), nats, "trusted" in forms).items():
+            walks = list(progress.track(runs.walks(golds, live), total=len(golds), description=name))
+            rows.append(runs.walked(name, golds, walks))
+            if not live.trusted:
+                sent[name] = walks
+        linkage = []
+        if sent and len(golds) > 1:
+            steps_ = runs.linked(golds, sent)
+            linkage = [one for part in progress.track(list(steps_), description="attacks") for one in part]
+    return runs.record(golds) | {"rows": [row.as_dict() for row in rows], "linkage": linkage}
+
+
+@contextmanager
+def _folder(work: Path | None) -> Iterator[Path]:
+    if work is not None:
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="cogenesis-fusion-") as folder:
+        yield Path(folder)
+
+
+def _named(option: str, given: str, known: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in given.split(",")))
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"{option}: there is no {unknown[0]!r}; choose from {', '.join(known)}")
+    return names
+
+
+def _show(found: dict[str, Any]) -> None:
+    listed = found["k"] or "all"
+    title = f"{found['persons']} persons, {found['tokens']} tokens; {listed} candidates of {found['cloud']}"
+    table = Table(title=title)
+    table.add_column("setting")
+    table.add_column("way")
+    for name in ("nats/token", "95 %", "gap closed", "95 %", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for row in found["rows"]:
+        gap = row["gap_closed"]
+        table.add_row(
+            row["setting"],
+            row["name"] + (" (never sent)" if row["never_sent"] else ""),
+            f"{row['nll']:.3f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            "" if gap is None else f"{gap:.0%}",
+            "" if gap is None else f"{row['gap_low']:.0%} to {row['gap_high']:.0%}",
+            ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in row["more"].items()),
+        )
+    print_table(table)
+    if found["linkage"]:
+        _show_linkage(found)
+    out.print(
+        f"gap closed: of the way from {found['local']} with context to {found['cloud']} with context, "
+        "which is never sent and only computed here.",
+        style="dim",
+    )
+
+
+def _show_linkage(found: dict[str, Any]) -> None:
+    methods = list(dict.fromkeys(one["method"] for one in found["linkage"]))
+    shares = list(dict.fromkeys(one["share"] for one in found["linkage"]))
+    table = Table(title=f"the writer named among {found['profiles']} profiles, by what had gone up")
+    table.add_column("what went up")
+    for share in shares:
+        table.add_column(f"at {share:.0%}", justify="right")
+    for method in methods:
+        cells = [
+            f"{one['top1']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
+            for one in found["linkage"]
+            if one["method"] == method
+        ]
+        table.add_row(method, *cells)
+    print_table(table)

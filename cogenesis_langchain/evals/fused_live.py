@@ -1,0 +1,139 @@
+"""Form `live` on true texts: the loop that users run, with the true text forced on it, and what then went up.
+
+The loop, the shadow and its budget are the product's (`fuse.live`), a stand-in in this process continues the
+shadow, and only the choice of the text's next token is taken over: it is the true one. So the prefix that the
+cloud's candidates come from is one that would really have been released. Walks are kept on disk, as they take
+long; they hold shadows of private texts, so remove the folder afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.evals.fusion import Row, row
+from cogenesis_langchain.evals.gold import Gold
+from cogenesis_langchain.evals.stand_in import InProcess
+from cogenesis_langchain.files import make_folder
+from cogenesis_langchain.fuse.live import Live, Private, fuse_live
+from cogenesis_langchain.fusion.combiners import Combiner
+from cogenesis_langchain.fusion.distributions import Floats, log_softmax
+from cogenesis_langchain.types import Draft, TokenTrace
+from cogenesis_langchain.writer.parts import Prompt
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.writer.local import LlamaCppWriter
+
+MOST_LISTED = 256
+"""Candidates where the endpoint gives as many as are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One text. `nll` (n,) nats; `asked`: (tokens of the text so far, what went up); `heard`: tokens with a
+    cloud's list; `released`: tokens of the shadow."""
+
+    nll: list[float] = field(repr=False)
+    asked: list[tuple[int, str]] = field(repr=False)
+    heard: int
+    released: int
+
+    def went_up(self, share: float) -> str:
+        """What the cloud had seen of the shadow when that share of the text was written."""
+        limit = share * len(self.nll)
+        return next((text for at, text in reversed(self.asked) if at <= limit), "")
+
+
+class Walks:
+    """The walks of one setting, read where they are and made where they are not.
+
+    Args:
+        folder: a file for each person and setting.
+        writer: the local model.
+        cloud: what stands in for the endpoint.
+        combiner: see `fusion.combiners`.
+        k: candidates that the endpoint lists; 0: as many as wanted.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        writer: Callable[[], LlamaCppWriter],
+        cloud: Callable[[], InProcess],
+        combiner: Combiner,
+        k: int,
+    ) -> None:
+        make_folder(folder)
+        self._folder, self._writer, self._cloud = folder, writer, cloud
+        self._combiner, self._k = combiner, k or MOST_LISTED
+
+    def of(self, gold: Gold, prompts: Callable[[], dict[str, Prompt]], live: Live, private: Private) -> Walk:
+        """The walk along one person's text. `prompts`: see `gold.Golds.prompts`."""
+        told = "trusted" if live.trusted else f"{live.nats_per_token:g}-{live.max_nats:g}"
+        file = self._folder / f"{gold.person}.{told}.{self._combiner.name}.{self._k}.json"
+        if (found := _read(file)) is None:
+            found = self._walk(gold, prompts(), live, private)
+            half = file.with_suffix(".part")
+            half.write_text(json.dumps(asdict(found)), encoding="utf-8")
+            os.replace(half, file)
+        return found
+
+    def _walk(self, gold: Gold, prompts: dict[str, Prompt], live: Live, private: Private) -> Walk:
+        truth, nll = gold.tokens.tolist(), list[float]()
+        asked, trace = list[tuple[int, str]](), list[TokenTrace]()
+        task = prompts["b" if live.trusted else "0"]
+
+        def ask(text: str, nats: float) -> Draft:  # noqa: ARG001 - nobody is charged here
+            asked.append((len(nll), text))
+            return self._cloud().drafted(task, text, tokens=live.block, k=self._k, rng=None)
+
+        def choose(scores: Floats) -> int:
+            nll.append(-float(log_softmax(scores)[truth[len(nll)]]))
+            return int(truth[len(nll) - 1])
+
+        rng = np.random.default_rng(gold.person)
+        shadow = None if live.trusted else task
+        with self._writer().steps(prompts["w"], scope="", shadow=shadow) as steps:
+            list(
+                fuse_live(
+                    steps,
+                    ask,
+                    self._combiner,
+                    live,
+                    choose,
+                    private,
+                    max_tokens=len(truth),
+                    trace=trace,
+                    uniform=rng.random,
+                )
+            )
+        heard = sum(one.by != "local" for one in trace)
+        return Walk(nll, asked, heard, sum(one.shadow is not None for one in trace))
+
+
+def walked(setting: str, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:
+    """What the walks cost, and how often the cloud was asked and heard, per token."""
+    tokens = sum(len(one.nll) for one in walks)
+    more = {
+        "requests_per_token": sum(len(one.asked) for one in walks) / tokens,
+        "heard": sum(one.heard for one in walks) / tokens,
+        "released": sum(one.released for one in walks) / tokens,
+    }
+    return row(setting, name, golds, [np.array(one.nll) for one in walks], more)
+
+
+def _read(file: Path) -> Walk | None:
+    if not file.exists():
+        return None
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return Walk(**kept | {"asked": [(at, text) for at, text in kept["asked"]]})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(f"{file} is no kept walk: remove it") from None

@@ -1,0 +1,131 @@
+"""One run of `cogenesis eval fusion`: the models, loaded when they are needed, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogenesis_langchain import models
+from cogenesis_langchain.chat_templates import template
+from cogenesis_langchain.evals import fused_draft, fused_linkage, fused_live, fusion
+from cogenesis_langchain.evals.fused_live import Walk, Walks
+from cogenesis_langchain.evals.fusion import Row
+from cogenesis_langchain.evals.gold import Gold, Golds, Setting
+from cogenesis_langchain.evals.persons import Person
+from cogenesis_langchain.fuse.live import Live
+from cogenesis_langchain.fusion.combiners import combiner
+from cogenesis_langchain.fusion.distributions import Vocabulary
+from cogenesis_langchain.ingest import profile_values
+from cogenesis_langchain.known.holding import Holding
+from cogenesis_langchain.types import ContextItem
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.writer.local import LlamaCppWriter
+
+
+class Runs:
+    """Everything under one folder and one setting.
+
+    Args:
+        folder: where all that the models said is kept.
+        setting: which models, and how much they read.
+        persons: everybody, also those whose text is not read: the attacker holds all profiles.
+        names: the combiners.
+        k: candidates that the endpoint lists; 0: as many as wanted.
+    """
+
+    def __init__(
+        self, folder: Path, setting: Setting, persons: Sequence[Person], names: Sequence[str], k: int
+    ) -> None:
+        self._combiners = [combiner(name) for name in names]
+        for name in (setting.local, setting.cloud):
+            models.locate(name)
+        self.golds = Golds(folder, setting)
+        self._folder, self._setting, self._persons, self._k = folder, setting, persons, k
+
+    def close(self) -> None:
+        """Frees the models."""
+        self.golds.close()
+        if "_writer" in vars(self):
+            self._writer.close()
+
+    def record(self, golds: Sequence[Gold]) -> dict[str, Any]:
+        """What was measured on."""
+        return {
+            "local": self._setting.local,
+            "cloud": self._setting.cloud,
+            "k": self._k,
+            "persons": len(golds),
+            "profiles": len(self._persons),
+            "tokens": sum(len(gold.tokens) for gold in golds),
+        }
+
+    def forced(self, golds: Sequence[Gold]) -> Iterator[list[Row]]:
+        """See `fusion.forced`."""
+        return fusion.forced(golds, self._combiners, self._k)
+
+    def drafted(self, golds: Sequence[Gold], samples: Sequence[int]) -> Iterator[list[Row]]:
+        """See `fused_draft.drafted`."""
+        kept = fused_draft.KeptDrafts(self._folder / "drafts", lambda: self.golds.models[1])
+        return fused_draft.drafted(golds, kept, self._vocabulary, self._combiners, samples)
+
+    def lives(self, epsilon: Sequence[float], nats: float, trusted: bool) -> Mapping[str, Live]:
+        """The settings of form live by name."""
+        found = {f"live, {each:g} nats a token": Live(each, nats) for each in epsilon}
+        return found | ({"live, trusted": Live(trusted=True)} if trusted else {})
+
+    def walks(self, golds: Sequence[Gold], live: Live) -> Iterator[Walk]:
+        """Each text in turn, by the last of the combiners."""
+        walks = Walks(
+            self._folder / "live",
+            lambda: self._writer,
+            lambda: self.golds.models[1],
+            self._combiners[-1],
+            self._k,
+        )
+        for gold in golds:
+            person = self._persons[gold.person]
+            held = Holding(profile_values(ContextItem("profile", person.profile)))
+            yield walks.of(gold, self._prompts(person, gold), live, held)
+
+    def walked(self, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:
+        """See `fused_live.walked`."""
+        return fused_live.walked(name, self._combiners[-1].name, golds, walks)
+
+    def linked(
+        self, golds: Sequence[Gold], sent: Mapping[str, Sequence[Walk]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """How often the writer is found, method by method."""
+        texts = [self._text(gold) for gold in golds]
+        own = [
+            fused_linkage.masked(text, self._persons[g.person]) for text, g in zip(texts, golds, strict=True)
+        ]
+        shares = fused_linkage.SHARES
+        ups = {
+            "the true text": [fused_linkage.parts(text) for text in texts],
+            "the true text, masked": [fused_linkage.parts(text) for text in own],
+            **{name: [[walk.went_up(s) for s in shares] for walk in walks] for name, walks in sent.items()},
+            "draft": [[gold.sentence] * len(shares) for gold in golds],
+        }
+        for name, texts_of in ups.items():
+            yield fused_linkage.linked(self._persons, golds, {name: texts_of})
+
+    def _text(self, gold: Gold) -> str:
+        pieces = self._vocabulary.tokens.pieces
+        return b"".join(pieces[token] for token in gold.tokens).decode(errors="ignore")
+
+    def _prompts(self, person: Person, gold: Gold) -> Callable[[], dict[str, Any]]:
+        return lambda: self.golds.prompts(person, gold.sentence)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return self.golds.models[0].vocabulary
+
+    @cached_property
+    def _writer(self) -> LlamaCppWriter:
+        from cogenesis_langchain.writer.local import LlamaCppWriter
+
+        name = self._setting.local
+        return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
