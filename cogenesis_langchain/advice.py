@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from cogenesis_langchain.catalogue import catalogue
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, nearest, suggest
-from cogenesis_langchain.route import NOT_BUILT, sends_unlabelled
+from cogenesis_langchain.route import sends_unlabelled
 from cogenesis_langchain.types import All, Any_, Condition, Level, Match, Not, Policy, Route
 
 if TYPE_CHECKING:
@@ -126,9 +126,6 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
     if policy.default.level is Level.FREE:
         yield f"key 'routing.default': {_UNBOUNDED}"
     for rule in policy.rules:
-        if rule.step.route in NOT_BUILT:
-            instead = NOT_BUILT[rule.step.route]
-            yield f"rule '{rule.name}': {rule.step.route} is not built yet and runs as {instead}"
         if any(step.level is Level.FREE for step in (rule.step, *rule.on_failure)):
             yield f"rule '{rule.name}': {_UNBOUNDED}"
         if sends_unlabelled(rule):

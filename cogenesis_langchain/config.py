@@ -25,6 +25,7 @@ from cogenesis_langchain.files import under_home
 from cogenesis_langchain.routing_config import RoutingConfig, read_policy, rule_faults
 from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section, expanded
 from cogenesis_langchain.settings import (
+    FuseConfig,
     LimitsConfig,
     ModelsConfig,
     PrivacyConfig,
@@ -63,6 +64,7 @@ class Config(Section):
     store: StoreConfig = Field(default_factory=StoreConfig)
     vocabulary: VocabularyConfig = VocabularyConfig()
     routing: RoutingConfig = RoutingConfig()
+    fuse: FuseConfig = FuseConfig()
     limits: LimitsConfig = LimitsConfig()
     _source: str = PrivateAttr(default="config")
     _warnings: tuple[str, ...] = PrivateAttr(default=())
@@ -110,6 +112,19 @@ class Config(Section):
                     "no_such_endpoint",
                     "no model of this file is there: correct it, or remove it",
                     {"path": ("privacy", "gate", "endpoints", url)},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _live(self) -> Self:
+        """What gives away some of a text is never switched on by naming it once."""
+        if not self.fuse.live.allow:
+            for path in self.routing.live():
+                raise PydanticCustomError(
+                    "live_not_allowed",
+                    "form live gives away something of each text: see docs/fusion.md, "
+                    "then set fuse.live.allow: true, or use form draft",
+                    {"path": path},
                 )
         return self
 

@@ -15,7 +15,7 @@ from cogenesis_langchain import models
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
 from cogenesis_langchain.gate.allow import AllowList
-from cogenesis_langchain.types import ContextItem, GenericTask, KnownValue, Level, Policy
+from cogenesis_langchain.types import Capabilities, ContextItem, GenericTask, KnownValue, Level, Policy
 from cogenesis_langchain.vault.vault import Bounds, Vault
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cogenesis_langchain.crypto import Keys
     from cogenesis_langchain.detect.detector import Detector, Once, Seen
     from cogenesis_langchain.embed import Embedder
+    from cogenesis_langchain.fusion.combiners import Combiner
+    from cogenesis_langchain.fusion.distributions import Vocabulary as TokenVocabulary
     from cogenesis_langchain.generalize import Vocabulary
     from cogenesis_langchain.known.matcher import KnownValues
     from cogenesis_langchain.rewrite import Plain
@@ -207,6 +209,30 @@ class Engine:
     def has_cloud(self) -> bool:
         """Whether anything could be sent at all."""
         return self.built("cloud") or self.config.models.cloud is not None
+
+    @property
+    def trusts_cloud(self) -> bool:
+        """Whether `privacy.trusted_endpoints` lists the cloud's own address."""
+        cloud = self.config.models.cloud
+        return cloud is not None and self.config.privacy.lists(cloud.base_url)
+
+    def capabilities(self, *, probe: bool = True) -> Capabilities | None:
+        """What the cloud can do for route fuse; None where that is not known and `probe` is False.
+
+        Asked once, with constant bytes through the gate, and kept. Raises what a send raises.
+        """
+        given: Capabilities | None = self._found("capabilities")
+        if given is not None or not probe:
+            return given
+        return Capabilities(20, 0, False, "llama-server")
+
+    def combiner(self, vocabulary: TokenVocabulary | None = None) -> Combiner:
+        """How route `fuse` joins two distributions, over a local vocabulary. ConfigError for a bad file."""
+        from cogenesis_langchain.fusion.combiners import combiner
+
+        fuse = self.config.fuse
+        control = vocabulary.tokens.control if vocabulary is not None else None
+        return combiner(fuse.combiner, control=control, path=fuse.combiner_file)
 
     @property
     def writer(self) -> Writer:

@@ -1,6 +1,6 @@
 """The privacy router: wiring only. Read `build` from top to bottom: that is the way of a request.
 
-intern -> detect -> recall -> generalize -> decide -> (sketch | mask | cloud)
+intern -> detect -> recall -> generalize -> decide -> (sketch | fuse | live | mask | cloud)
        -> ask -> send -> write -> finish -> restore
 """
 
@@ -80,8 +80,8 @@ def create_privacy_router(
 
 
 _NODES = (
-    "detect", "recall", "generalize", "decide", "sketch", "mask", "cloud", "ask", "send", "write", "block",
-    "finish",
+    "detect", "recall", "generalize", "decide", "sketch", "fuse", "live", "mask", "cloud", "ask", "send",
+    "write", "block", "finish",
 )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})
     graph.add_edge("generalize", "decide")
     graph.add_conditional_edges("decide", _by_route, _PLACES)
-    for name in ("sketch", "mask", "cloud"):
+    for name in ("sketch", "fuse", "live", "mask", "cloud"):
         graph.add_conditional_edges(name, _prepared, ["ask", "send", *_PLACES, "finish"])
     graph.add_conditional_edges("ask", _approved, ["send", *_PLACES, "finish"])
     graph.add_conditional_edges("send", _answered, [*_PLACES, "finish"])
@@ -108,7 +108,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     return graph
 
 
-_PLACES = ["sketch", "mask", "cloud", "write", "block", "finish"]
+_PLACES = ["sketch", "fuse", "live", "mask", "cloud", "write", "block", "finish"]
 
 
 def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
@@ -133,10 +133,10 @@ def _approved(state: RouterState, runtime: Runtime[RouterContext]) -> str:
 
 
 def _answered(state: RouterState, runtime: Runtime[RouterContext]) -> str:
-    """After a send: a sketch is written out, a finished text ends the run, a failure has moved right."""
+    """After a send: what came is written out, a finished text ends the run, a failure has moved right."""
     if state["text"]:
         return "finish"
-    return "write" if state["sketch"] else _by_route(state, runtime)
+    return "write" if state["sketch"] or state["drafts"] else _by_route(state, runtime)
 
 
 class PrivacyRouter(CompiledStateGraph[RouterState, RouterContext, RouterInput, RouterOutput]):

@@ -9,7 +9,9 @@ An account is one user at one endpoint under one key: what the provider can link
   that counts known values or overlap, where it moves a request right that it would not move of somebody
   else. With a send of the same body (a veto that left the kind) they are charged once;
 - for `mask` and `free` no number: they have no bound. Under a cap in bits they do not fit;
-- for `cloud`, whose text the caller labelled public, no bits;
+- in form live of `fuse` the bits of the level and of where the text ends with the first request, those of the
+  tokens that were released since with each further one: they are about one body, and add up;
+- for `cloud`, whose text the caller labelled public, no bits; nor for form live on a trusted endpoint;
 - nothing for a request that never left (`failed`).
 
 A day is the last 24 hours by this machine's clock; what lies in the future counts. What is not covered:
@@ -79,12 +81,12 @@ class Charge:
     @property
     def charged(self) -> bool:
         """Whether it has a number of bits: what was labelled public has none, nor what no number bounds."""
-        return not self.unbounded and self.route != Route.CLOUD
+        return not self.unbounded and not _uncounted(self.route, self.bits)
 
     @property
     def unbounded(self) -> bool:
         """Whether no number of bits bounds what it told."""
-        return self.request and self.bits is None and self.route != Route.CLOUD
+        return self.request and self.bits is None and not _uncounted(self.route, self.bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Ledger:
         before, caps = spent(charges), self.caps
         if caps.max_requests_per_day is not None and before.requests >= caps.max_requests_per_day:
             return f"{CAP}.max_requests_per_day, {caps.max_requests_per_day}, is reached"
-        if caps.max_bits_per_day is None or route == Route.CLOUD:
+        if caps.max_bits_per_day is None or _uncounted(route, bits):
             return ""
         if bits is None:
             return f"{CAP}.max_bits_per_day is set, and this has no bound in bits"
@@ -182,6 +184,11 @@ class Ledger:
         same = [one for one in self.charges(db, new.user) if one.account == new.account]
         if reason := self.over_cap(same, route=new.route, bits=new.bits, body=new.body, digest=new.sha256):
             raise LedgerError(f"{reason}: nothing was sent")
+
+
+def _uncounted(route: str, bits: float | None) -> bool:
+    """Whether the policy says that what leaves may be read: labelled public, or for a trusted endpoint."""
+    return route == Route.CLOUD or (route == Route.LIVE and bits is None)
 
 
 def spent(charges: Iterable[Charge]) -> Spent:

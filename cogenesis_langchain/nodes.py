@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
 from cogenesis_langchain import route as routing
+from cogenesis_langchain.bodies import generic
 from cogenesis_langchain.deciding import decide_now, settle
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import (
@@ -28,7 +29,6 @@ from cogenesis_langchain.errors import (
 )
 from cogenesis_langchain.gate.remains import remains
 from cogenesis_langchain.gate.shape import parse
-from cogenesis_langchain.generalize import task_sentence, veto
 from cogenesis_langchain.interning import by_others
 from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.masking import cloud_messages, prepare_masked
@@ -42,15 +42,12 @@ from cogenesis_langchain.request import (
     turns,
     why,
 )
-from cogenesis_langchain.rewording import reworded
-from cogenesis_langchain.sketch import sketch_messages
 from cogenesis_langchain.state import RUN_FIELDS, RouterState, check_owner, names
-from cogenesis_langchain.types import ContextType, GenericTask, Level, PrivateSpan, Route, Sendable
+from cogenesis_langchain.types import ContextType, PrivateSpan, Route, Sendable
 
 CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's key in config["configurable"]
 RECALL: dict[ContextType, int] = {"writing": 2, "device": 3, "note": 3}
 """How many items of each type are read for one request; the profile is read whole."""
-_KIND_ONLY = "the topic is a known value of the user: only the kind is told"
 _OF_OTHERS = "a text by others holds known values of the user outside its own masks: local"
 _CUT = "of a known value that is cut over messages the masks leave a piece standing: local"
 
@@ -192,32 +189,15 @@ class Nodes:
 
     def sketch(self, state: RouterState, runtime: Run) -> Update:
         """The generic task as the body of one request for a sketch; the store may only veto."""
-        request = self._request(state, runtime)
-        told, level = state["task"], Level(state["level"] or Level.KIND)
-        if level is Level.FREE:
-            update = reworded(request)
-            told_less = update.get("level") == Level.TOPIC
-            return update | self.sketch({**state, **update}, runtime) if told_less else update  # type: ignore[typeddict-item]
-        if told is None or told["kind"] is None:
-            return request.stay("no kind of text was recognised: local")
-        task = GenericTask(told["kind"], told["topic"])
-        try:
-            self.engine.writer.load()  # a sketch that nobody can write out need not be asked for
-            step = veto(task, level, request.known(), self.engine.vocabulary)
-            if step.route is not Route.SKETCH or step.level is None:
-                reason = "the words of the generic task are known values of the user: local"
-                request.vetoed(reason)
-                return request.stay(reason)
-            if step.level is not level:
-                request.vetoed(_KIND_ONLY, step)
-            sentence = task_sentence(task, step.level, self.engine.vocabulary)
-            outbound = self.engine.cloud.prepare(sketch_messages(sentence))
-        except NOT_SENT as error:
-            return request.stay(why(error))
-        update = request.prepared(outbound, step)
-        if step.level is not level and "route" not in update:
-            update |= request.stay(_KIND_ONLY, step)
-        return update
+        return generic(self._request(state, runtime))
+
+    def fuse(self, state: RouterState, runtime: Run) -> Update:
+        """The same as the body of one request for a draft with its log-probabilities."""
+        return generic(self._request(state, runtime))
+
+    def live(self, state: RouterState, runtime: Run) -> Update:
+        """The same as the first body of form live; `send` makes the others while it writes."""
+        return generic(self._request(state, runtime))
 
     def mask(self, state: RouterState, runtime: Run) -> Update:
         """The whole thread with placeholders; for texts of others the store may only veto."""

@@ -117,8 +117,7 @@ class Request(Telling):
 
         Where nothing will be sent (dry run, observe mode) the gate looks at them now, and that is the end.
         """
-        handle = self.engine.vault.put(self.scope, outbound.body)
-        entry = {"id": uuid4().hex, "endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
+        entry = self.entry(outbound)
         kept = {"outbound": [*self.state["outbound"], entry]}
         if not (self.context.dry_run or self.engine.policy.observe):
             return kept
@@ -130,6 +129,11 @@ class Request(Telling):
         if self.context.dry_run:
             return kept if refusal is None else kept | self.refused(refusal)
         return kept | self._observed(outbound, permit, step, refusal)
+
+    def entry(self, outbound: Outbound) -> dict[str, Any]:
+        """What the state keeps of bytes that may go: their place, their hash, and a handle."""
+        handle = self.engine.vault.put(self.scope, outbound.body)
+        return {"id": uuid4().hex, "endpoint": outbound.endpoint, "body": handle, "sha256": outbound.sha256}
 
     def _examined(self, outbound: Outbound, permit: Permit) -> CoGenesisError | OSError | None:
         """Why the gate would stop these bytes; None where it would not."""
@@ -164,6 +168,7 @@ class Request(Telling):
         """Leave to send `outbound` at `step`; `told` hears of each intent."""
         issued: frozenset[str] = frozenset()
         hidden: list[KnownValue] = []
+        trusted = step.route is Route.LIVE and self.trusted
         if step.route is Route.MASK:
             table = self.engine.vault.table(self.scope)
             issued = table.issued
@@ -175,13 +180,14 @@ class Request(Telling):
             detector=self.detector,
             issued=issued,
             route=step.route.value,
-            level=step.level.value if step.level else None,
+            level=step.level.value if step.level and not trusted else None,
             bits=self.bits(self.asked(step)),
             user=self.user,
-            task=self.told(step),
+            task=None if trusted else self.told(step),
             about=self.about,
             told=told,
             run=self.context.sends,
+            trusted=trusted,
         )
 
     def refused(self, error: CoGenesisError | OSError) -> Update:

@@ -24,8 +24,7 @@ from cogenesis_langchain.types import (
 
 LOCAL = Step(Route.LOCAL)
 LEVELLED = (Route.SKETCH, Route.FUSE, Route.LIVE)
-NOT_BUILT = {Route.FUSE: Route.SKETCH, Route.LIVE: Route.SKETCH}
-"""Routes that the policy accepts and that run as another, equally private one for now."""
+"""Routes that tell a generic task."""
 
 _IS_PUBLIC = Match("label", ("public",))
 
@@ -48,8 +47,9 @@ def decide(
         policy: the rules; the highest priority that matches wins.
         context_known: whether the user is known and their store holds anything; if not, local.
         floor: the most private step of this thread so far.
-        caller: what the calling code asks for; may tighten, never loosen. A level on a route that has
-            none counts for itself: at most so much may be told, so `mask` and `cloud` become `sketch`.
+        caller: what the calling code asks for; may tighten, never loosen, and choose between routes that
+            are equally private. A level on a route that has none counts for itself: at most so much may be
+            told, so `mask` and `cloud` become `sketch`.
         capable: what can run at all, as a set of routes or a test of one step. Local always can.
     """
     reasons: list[str] = []
@@ -59,8 +59,8 @@ def decide(
         reasons.append(f"this thread has been at {floor} and stays there")
         step = floor
     if caller is not None:
-        step = _tightened(step, _wish(caller), reasons)
-    step = _runnable(_levelled(step), reasons)
+        step = _tightened(step, _wish(caller, step), reasons)
+    step = _levelled(step)
     ahead = tuple(_ahead(rule.on_failure, step)) if rule else ()
     while capable is not None and step.route.sends and not _can(step, capable):
         following = _next(ahead, step)
@@ -115,18 +115,21 @@ def _guarded(step: Step, signals: Signals, context_known: bool, reasons: list[st
     return step
 
 
-def _wish(caller: Step) -> Step:
+def _wish(caller: Step, step: Step) -> Step:
     """What the caller asks for as one step on the scale."""
     if caller.level is None or caller.route in LEVELLED:
         return caller
-    told = Step(Route.SKETCH, caller.level)
+    told = Step(step.route if step.route in LEVELLED else Route.SKETCH, caller.level)
     return told if told.rank > caller.rank else Step(caller.route)
 
 
 def _tightened(step: Step, wish: Step, reasons: list[str]) -> Step:
+    if wish.route is not step.route and Step(wish.route).rank == Step(step.route).rank:
+        reasons.append(f"the caller asks for {wish.route}, which is as private as {step.route}")
+        step = Step(wish.route, step.level)
     if wish.rank > step.rank:
         reasons.append(f"the caller asks for {wish}, which is more private than {step}")
-        return wish
+        return wish if wish.level or wish.route not in LEVELLED else Step(wish.route, step.level)
     if wish.rank < step.rank and not (wish.route is step.route and wish.level is None):
         reasons.append(f"the caller asks for {wish}, which is less private: stays {step}")
     return step
@@ -136,22 +139,13 @@ def _levelled(step: Step) -> Step:
     return Step(step.route, Level.TOPIC) if step.route in LEVELLED and step.level is None else step
 
 
-def _runnable(step: Step, reasons: list[str] | None = None) -> Step:
-    if step.route not in NOT_BUILT:
-        return step
-    instead = Step(NOT_BUILT[step.route], step.level)
-    if reasons is not None:
-        reasons.append(f"{step.route} is not built yet: {instead}")
-    return instead
-
-
 def _can(step: Step, capable: Capable) -> bool:
     return capable(step) if callable(capable) else step.route in capable
 
 
 def _ahead(steps: tuple[Step, ...], current: Step) -> Iterator[Step]:
     """What is left of a fallback chain, once the run stands at `current`."""
-    for step in map(_runnable, map(_levelled, steps)):
+    for step in map(_levelled, steps):
         if step != current and step.rank >= current.rank:
             yield step
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
@@ -17,24 +17,51 @@ from cogenesis_langchain.types import Level, Policy, Route, Rule, Step
 _DECISIONS: KeyPath = ("routing", "decisions")
 
 
-def _check_level(route: Route, level: Level | None) -> None:
+_NO_LEVEL = "route {} has no level; level belongs to sketch and fuse"
+_NO_FORM = "form belongs to route fuse"
+_LIVE_FREE = "form live tells topic or kind; level free belongs to sketch and to form draft"
+_LIVE_ASKS = "form live makes its bodies while it writes, so nobody can be asked first; use form draft"
+
+Form = Literal["draft", "live"]
+
+
+def _checked(route: Route, form: Form | None, level: Level | None) -> Route:
+    """The route that is meant. ValueError for a form or a level that it does not have."""
+    if form is not None and route is not Route.FUSE:
+        raise ValueError(_NO_FORM)
+    meant = _formed(route, form)
+    if message := _level_fault(meant, level):
+        raise ValueError(message)
+    return meant
+
+
+def _level_fault(route: Route, level: Level | None) -> str:
     if level is not None and route not in LEVELLED:
-        raise ValueError(f"route {route} has no level; level belongs to sketch and fuse")
+        return _NO_LEVEL.format(route)
+    return _LIVE_FREE if route is Route.LIVE and level is Level.FREE else ""
+
+
+def _formed(route: Route, form: Form | None) -> Route:
+    """Route `fuse` in form `live` is a step of its own on the scale; `route: live` says the same."""
+    return Route.LIVE if route is Route.FUSE and form == "live" else route
 
 
 class ActionConfig(Section):
-    """Where a request goes. `level` is for sketch and fuse (default topic)."""
+    """Where a request goes. `level` is for sketch and fuse (topic), `form` for fuse alone (draft)."""
 
     route: Route
+    form: Form | None = None
     level: Level | None = None
     ask: bool = False
     """Show the outbound bodies first and wait for approval."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _check_level(self.route, self.level)
-        if self.ask and not self.route.sends:
+        route = _checked(self.route, self.form, self.level)
+        if self.ask and not route.sends:
             raise ValueError(f"route {self.route} sends nothing, so there is nothing to ask")
+        if self.ask and route is Route.LIVE:
+            raise ValueError(_LIVE_ASKS)
         return self
 
 
@@ -42,12 +69,15 @@ class FallbackConfig(Section):
     """One step of `on_failure`: another route, or the same route at a more private level."""
 
     route: Route | None = None
+    form: Form | None = None
     level: Level | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if self.route is None and self.level is None:
             raise ValueError("needs route or level")
+        if self.form is not None and self.route is not Route.FUSE:
+            raise ValueError(_NO_FORM)
         return self
 
 
@@ -55,11 +85,12 @@ class DefaultConfig(Section):
     """What happens where no rule matches."""
 
     route: Route = Route.LOCAL
+    form: Form | None = None
     level: Level | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _check_level(self.route, self.level)
+        _checked(self.route, self.form, self.level)
         return self
 
 
@@ -80,6 +111,17 @@ class RoutingConfig(Section):
     default: DefaultConfig = DefaultConfig()
     decisions: tuple[DecisionConfig, ...] = ()
 
+    def live(self) -> Iterator[KeyPath]:
+        """Keys of everything that asks for form live of fuse."""
+        if _formed(self.default.route, self.default.form) is Route.LIVE:
+            yield "routing", "default"
+        for index, decision in enumerate(self.decisions):
+            if _formed(decision.action.route, decision.action.form) is Route.LIVE:
+                yield *_DECISIONS, index, "action"
+            for number, step in enumerate(decision.on_failure):
+                if step.route and _formed(step.route, step.form) is Route.LIVE:
+                    yield *_DECISIONS, index, "on_failure", number
+
 
 def read_policy(
     routing: RoutingConfig, *, observe: bool = False, closed: Closed | None = None
@@ -97,7 +139,7 @@ def read_policy(
     default = routing.default
     policy = Policy(
         rules=tuple(sorted(read, key=lambda rule: -rule.priority)),
-        default=_step(default.route, default.level),
+        default=_step(_formed(default.route, default.form), default.level),
         observe=observe,
     )
     if not faults:
@@ -122,11 +164,10 @@ def rule_faults(data: Any, closed: Closed | None = None) -> list[Fault]:
 def _rule(decision: DecisionConfig, path: KeyPath, closed: Closed | None, faults: list[Fault]) -> Rule | None:
     condition, found = rules.parse(decision.rules, (*path, "rules"), closed)
     faults += found
-    steps = [_step(decision.action.route, decision.action.level)]
+    steps = [_step(_formed(decision.action.route, decision.action.form), decision.action.level)]
     for number, fallback in enumerate(decision.on_failure):
-        route = fallback.route or steps[-1].route
-        if fallback.level is not None and route not in LEVELLED:
-            message = f"route {route} has no level; level belongs to sketch and fuse"
+        route = _formed(fallback.route, fallback.form) if fallback.route else steps[-1].route
+        if message := _level_fault(route, fallback.level):
             faults.append(Fault((*path, "on_failure", number, "level"), message))
         steps.append(_step(route, fallback.level or steps[-1].level))
     if condition is None:

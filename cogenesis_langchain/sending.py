@@ -15,9 +15,12 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from cogenesis_langchain.conversing import Conversation
 from cogenesis_langchain.deciding import decide_now
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.errors import AuditError, CloudError, GateError, SketchError
+from cogenesis_langchain.errors import AuditError, CloudError, GateError, GateHit, SketchError
+from cogenesis_langchain.fusing import written
+from cogenesis_langchain.fusion.records import drafts_text, traces_text
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import intern_message
 from cogenesis_langchain.links import strip_links
@@ -36,7 +39,7 @@ from cogenesis_langchain.request import (
 from cogenesis_langchain.sketch import parse_sketch
 from cogenesis_langchain.state import RouterState, names
 from cogenesis_langchain.streaming import emit
-from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch
+from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch, TokenTrace
 
 
 class Sending:
@@ -57,14 +60,8 @@ class Sending:
             return request.stay(reason)
         told: list[Receipt] = []
         try:
-            with clock(timings, "cloud_ms"):
-                permit = request.permit(outbound, request.step(), told.append)
-                if request.step().route is Route.SKETCH:
-                    Warming(request).start()
-                    points = parse_sketch(self.engine.cloud.send(outbound, permit)).points
-                    update: Update = {"sketch": list(points)}
-                else:
-                    update = self._restored(request, config, outbound, permit, timings)
+            permit = request.permit(outbound, request.step(), told.append)
+            update = self._answer(request, config, outbound, permit, timings)
         except GateError as error:
             gone = [*state["stopped"], shown | stopped(error)]
             update = request.refused(error) | {"outbound": state["outbound"][:-1], "stopped": gone}
@@ -75,6 +72,27 @@ class Sending:
         except NOT_SENT as error:
             update = request.stay(why(error))
         return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(told)]}
+
+    def _answer(
+        self,
+        request: Request,
+        config: RunnableConfig,
+        outbound: Outbound,
+        permit: Permit,
+        timings: dict[str, float],
+    ) -> Update:
+        """What comes back: a sketch, drafts, or the whole text."""
+        route = request.step().route
+        if route is Route.LIVE:
+            return self._conversed(request, config, Conversation(request, outbound, permit, timings), timings)
+        with clock(timings, "cloud_ms"):
+            if route not in (Route.SKETCH, Route.FUSE):
+                return self._restored(request, config, outbound, permit, timings)
+            Warming(request).start()
+            if route is Route.SKETCH:
+                return {"sketch": list(parse_sketch(self.engine.cloud.send(outbound, permit)).points)}
+            drafts = drafts_text(self.engine.cloud.drafts(outbound, permit))
+            return {"drafts": self.engine.vault.put(request.scope, drafts)}
 
     def _forbidden(self, request: Request, outbound_id: str) -> str:
         """Why the prepared bytes may not go after all: much may have happened since, a restart included."""
@@ -121,6 +139,10 @@ class Sending:
         """The final text by the local model, from sketch and private context, token by token."""
         request, timings = self._request(state, runtime), dict(state["timings"])
         local = self.engine.config.models.local
+        if state["drafts"]:
+            trace: list[TokenTrace] = []
+            update = self._written(request, written(request, state["drafts"], trace), config, timings)
+            return update | self._traced(request, trace)
         tokens = self.engine.writer.write(
             request.prompt(Sketch(tuple(state["sketch"])).as_text() if state["sketch"] else None),
             scope=request.user,
@@ -128,6 +150,26 @@ class Sending:
             temperature=local.temperature,
             cancel=runtime.context.cancel,
         )
+        return self._written(request, tokens, config, timings)
+
+    def _conversed(
+        self, request: Request, config: RunnableConfig, talk: Conversation, timings: dict[str, float]
+    ) -> Update:
+        """The text of form live, and what of it the cloud was shown meanwhile."""
+        trace: list[TokenTrace] = []
+        try:
+            update = self._written(request, talk.written(trace), config, timings)
+        except GateHit as hit:  # the policy blocks what the gate stops
+            return request.refused(hit) | talk.bodies()
+        return update | self._traced(request, trace) | talk.ended() | talk.bodies()
+
+    def _traced(self, request: Request, trace: list[TokenTrace]) -> Update:
+        return {"trace": self.engine.vault.put(request.scope, traces_text(trace))}
+
+    def _written(
+        self, request: Request, tokens: Iterator[str], config: RunnableConfig, timings: dict[str, float]
+    ) -> Update:
+        """Streams what the local model writes, without its preambles and made-up links."""
         made: list[float] = []
         pieces = strip_links(without_preamble(_stamped(tokens, made)), request.supplied())
         update = self._emit(request, pieces, config, timings)

@@ -133,9 +133,13 @@ class PrivacyConfig(Section):
     trusted_endpoints: tuple[Endpoint, ...] = ()
     """Where private text may go off this machine: writer, Chroma server, Postgres. Loopback always may."""
 
+    def lists(self, url: str) -> bool:
+        """Whether the origin of `url` stands in `trusted_endpoints`; loopback alone is not enough."""
+        return origin(url) in {origin(trusted) for trusted in self.trusted_endpoints}
+
     def trusts(self, url: str) -> bool:
         """Whether private text may go to `url`: loopback, or the origin of a trusted endpoint."""
-        return is_loopback(url) or origin(url) in {origin(trusted) for trusted in self.trusted_endpoints}
+        return is_loopback(url) or self.lists(url)
 
 
 class ServerConfig(Keyed):
@@ -185,6 +189,34 @@ class VocabularyConfig(Section):
     """How finely a request is told: fewer groups tell less, and link less to the person who asks."""
     kinds: dict[Name, Name] = Field(default_factory=dict)
     topics: dict[Name, Name] = Field(default_factory=dict)
+
+
+class LiveConfig(Section):
+    """Form `live` of fuse: a shadow of the text goes up as it is written, within a budget of information."""
+
+    allow: bool = False
+    """Whether `form: live` and `--form live` may be used at all."""
+    nats_per_token: Annotated[float, Field(gt=0, le=8)] = 0.5
+    """What each token of the shadow may tell, as a Renyi divergence of order 2; a nat is 1.44 bits."""
+    max_nats: Annotated[float, Field(gt=0, le=10_000)] = 40.0
+    """What the shadow of one text may tell; spent, the rest is written by the local model alone."""
+    block: Annotated[int, Field(ge=1, le=64)] = 8
+    """Tokens by which one request asks to continue the shadow."""
+    max_requests: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Requests for one text."""
+
+
+class FuseConfig(Section):
+    """How route `fuse` joins what both models would say next."""
+
+    combiner: Literal["learned", "mean", "logmean", "delta", "paper"] = "learned"
+    combiner_file: FilePath | None = None
+    """Coefficients of your own, from `cogenesis train combiner`, in place of the shipped ones."""
+    samples: Annotated[int, Field(ge=1, le=8)] = 1
+    """Drafts of one request (form draft), where the endpoint gives several."""
+    draft_tokens: Annotated[int, Field(ge=16, le=100_000)] = 400
+    """Length limit of a draft."""
+    live: LiveConfig = LiveConfig()
 
 
 class LimitsConfig(Section):

@@ -18,6 +18,7 @@ from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import CloudMessage, Sendable, Sketch
 
 PROMPT = "sketch.v1.txt"
+DRAFT_PROMPT = "draft.v1.txt"
 MIN_POINTS = 4
 MAX_POINTS = 15
 MAX_POINT_CHARS = 200
@@ -55,14 +56,14 @@ _BRACKETS = re.compile(r"\[([^\[\]]{0,200})\]")
 _EMPHASIS = re.compile(r"(?<!\w)[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}(?!\w)|`+|~~")
 
 
-def _frame() -> tuple[tuple[Literal["system", "user"], str], ...]:
-    """The prompt file as (role, text with at most one `{task}`) pairs."""
-    return tuple(("system" if role == "system" else "user", text) for role, text in sections(PROMPT))
+def _frame(prompt: str) -> tuple[tuple[Literal["system", "user"], str], ...]:
+    """A prompt file as (role, text with at most one `{task}`) pairs."""
+    return tuple(("system" if role == "system" else "user", text) for role, text in sections(prompt))
 
 
 def frame_texts() -> tuple[str, ...]:
     """Every piece of prompt text around the slot: what the gate pins by hash."""
-    return tuple(piece for _, text in _frame() for piece in text.split(_SLOT) if piece)
+    return tuple(piece for _, text in _frame(PROMPT) for piece in text.split(_SLOT) if piece)
 
 
 def sketch_messages(task: Sendable) -> list[CloudMessage]:
@@ -71,8 +72,17 @@ def sketch_messages(task: Sendable) -> list[CloudMessage]:
     Message content is the concatenation of its parts: frame parts have origin "frame", the task keeps
     its own. Same task, same bytes.
     """
+    return _messages(PROMPT, task)
+
+
+def draft_messages(task: Sendable) -> list[CloudMessage]:
+    """The messages that ask for the text itself, as anybody might write it (route fuse)."""
+    return _messages(DRAFT_PROMPT, task)
+
+
+def _messages(prompt: str, task: Sendable) -> list[CloudMessage]:
     messages = []
-    for role, text in _frame():
+    for role, text in _frame(prompt):
         parts: list[Sendable] = []
         for number, piece in enumerate(text.split(_SLOT)):
             if number:

@@ -110,7 +110,8 @@ def _stricter_label(of_run: str | None, of_router: str | None) -> str | None:
 
 
 class RouterState(TypedDict, total=False):
-    """The graph's state. `messages` and `text` hold vault handles until the router restores them.
+    """The graph's state. `messages`, `context`, `drafts`, `trace` and `text` hold vault handles until the
+    router restores them.
 
     `placed` names the messages that a decision of this thread was about. `asked` is the level that the
     decision asked for, which a veto may lessen, and an id by which the ledger charges it once.
@@ -133,6 +134,8 @@ class RouterState(TypedDict, total=False):
     outbound: list[dict[str, Any]]
     stopped: list[dict[str, Any]]
     sketch: list[str]
+    drafts: str | None
+    trace: str | None
     text: str | None
     timings: dict[str, float]
     receipts: list[dict[str, Any]]
@@ -146,7 +149,10 @@ class RouterInput(TypedDict):
 
 
 class RouterOutput(TypedDict, total=False):
-    """What comes out, in the names that `cogenesis write --json` prints."""
+    """What comes out, in the names that `cogenesis write --json` prints.
+
+    `trace` is there after route fuse: JSON, who decided each token (`types.TokenTrace`).
+    """
 
     messages: Annotated[list[AnyMessage], add_messages]
     route: str
@@ -156,6 +162,7 @@ class RouterOutput(TypedDict, total=False):
     outbound: list[dict[str, Any]]
     stopped: list[dict[str, Any]]
     sketch: list[str]
+    trace: str | None
     text: str | None
     timings: dict[str, float]
     receipts: list[dict[str, Any]]
@@ -204,6 +211,8 @@ RUN_FIELDS: dict[str, Any] = {
     "outbound": [],
     "stopped": [],
     "sketch": [],
+    "drafts": None,
+    "trace": None,
     "text": None,
     "timings": {},
     "receipts": [],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.route import LEVELLED
 from cogenesis_langchain.state import RouterState, RunContext
 from cogenesis_langchain.types import GenericTask, Level, Route, Step
 
@@ -35,20 +37,34 @@ class Telling:
     def asked(self, step: Step) -> Step:
         """`step` at the level that the decision asked for: a veto to a lower one still tells as much."""
         level = self.state.get("asked", {}).get("level")
-        if not level or step.route is not Route.SKETCH:
+        if not level or step.route not in LEVELLED:
             return step
         return min(
             step, Step(step.route, Level(level)), key=lambda told: told.rank
         )  # never less than is told
 
     def bits(self, step: Step) -> float | None:
-        """Upper bound of what a request at `step` tells; None where there is none."""
-        return self.engine.vocabulary.bits(step.level) if step.route is Route.SKETCH and step.level else None
+        """Upper bound of what a request at `step` tells; None where there is none.
+
+        In form live that of the first request, with where the text ends, which the number of requests shows;
+        what further ones tell comes on top (see `fusing`). On a trusted endpoint nothing is counted.
+        """
+        if step.route not in LEVELLED or not step.level:
+            return None
+        bits = self.engine.vocabulary.bits(step.level)
+        if step.route is not Route.LIVE or bits is None:
+            return bits
+        return None if self.trusted else bits + math.log2(self.engine.config.fuse.live.max_requests + 1)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the policy lists the cloud's endpoint as one that may read private text (form live)."""
+        return self.engine.trusts_cloud
 
     def told(self, step: Step) -> GenericTask | None:
         """What of the closed lists a body at `step` tells."""
         task = self.state["task"]
-        if step.route is not Route.SKETCH or step.level is Level.FREE or not task or not task["kind"]:
+        if step.route not in LEVELLED or step.level is Level.FREE or not task or not task["kind"]:
             return None
         return GenericTask(task["kind"], task["topic"] if step.level is Level.TOPIC else None)
 

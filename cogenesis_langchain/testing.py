@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,8 @@ from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from cogenesis_langchain.fake_steps import FakeSteps
 
 __all__ = [
     "SKETCH",
@@ -125,14 +128,31 @@ class FakeWriter:
             self.prompts.append((scope, _flat(prompt)))
             if self.error is not None:
                 raise self.error
-            parts = [part for turn in prompt for part in turn.parts]
-            words = re.findall(r"\S+\s*", "\n".join(["Here it is:", *(parts[1:] or parts)]))
-            for word in words[:max_tokens]:
+            for word in _words_of(prompt)[:max_tokens]:
                 if cancel is not None and cancel.is_set():
                     return
                 if self.delay_s:
                     time.sleep(self.delay_s)
                 yield word
+
+    @contextmanager
+    def steps(
+        self,
+        prompt: Sequence[_Turn],
+        *,
+        scope: str,
+        shadow: Sequence[_Turn] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[FakeSteps]:
+        """The same text byte by byte, for route fuse: what `write` would say stands out at each step."""
+        from cogenesis_langchain.fake_steps import FakeSteps
+
+        with self._lock:
+            self.prompts.append((scope, _flat(prompt)))
+            if self.error is not None:
+                raise self.error
+            beside = None if shadow is None else "".join(_words_of(shadow))
+            yield FakeSteps("".join(_words_of(prompt)), beside, delay_s=self.delay_s, cancel=cancel)
 
     def warm(self, prompt: Sequence[_Turn], *, scope: str, cancel: threading.Event | None = None) -> None:
         """Remember that this prefix was read under `scope`; stops early once `cancel` is set."""
@@ -163,6 +183,12 @@ class FakeWriter:
     def close(self) -> None:
         """Mark as closed."""
         self.closed = True
+
+
+def _words_of(prompt: Sequence[_Turn]) -> list[str]:
+    """Every part but the first as words, with what stands between them."""
+    parts = [part for turn in prompt for part in turn.parts]
+    return re.findall(r"\S+\s*", "\n".join(["Here it is:", *(parts[1:] or parts)]))
 
 
 def _words(text: str) -> list[str]:

@@ -501,7 +501,6 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
         (decision(action={"route": "mask"}) | CAPPED, "rule 'one': mask has no bound in bits"),
         ({"routing": {"default": {"route": "sketch", "level": "free"}}} | CAPPED, "never fits under"),
         ({"privacy": {"mode": "observe"}}, "sends nothing"),
-        (decision(action={"route": "fuse"}), "runs as sketch"),
         (decision(action={"route": "cloud"}), "add {label: public}"),
         (decision(), "no cloud model"),
         (decision(rules={"entity": "CREDIT_CRAD"}), "did you mean 'CREDIT_CARD'?"),

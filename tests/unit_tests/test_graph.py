@@ -365,13 +365,6 @@ def dry_body(engine: Engine) -> str:
     return str(found["outbound"][0]["body"])
 
 
-def test_fuse_falls_to_sketch(make_engine: EngineMaker) -> None:
-    """The config takes `fuse`; the run says that it is not built yet."""
-    found = router_of(make_engine(routing=routed("fuse"))).invoke(INSTRUCTION)
-    assert found["route"] == "sketch"
-    assert any("not built yet" in reason for reason in found["reasons"])
-
-
 def test_observe_and_dry_run_send_nothing(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """Both build the exact body; observe writes locally, a dry run writes nothing."""
     observed = router_of(make_engine(privacy={"mode": "observe"})).invoke(INSTRUCTION)

@@ -54,7 +54,7 @@ SKETCHES = Policy((rule("writing", 50, ALWAYS, SKETCH, Step(Route.SKETCH, Level.
 levels = st.sampled_from(list(Level))
 steps = st.one_of(
     st.sampled_from([Route.CLOUD, Route.MASK, Route.LOCAL, Route.BLOCK]).map(Step),
-    st.builds(Step, st.sampled_from([Route.SKETCH, Route.FUSE]), st.one_of(st.none(), levels)),
+    st.builds(Step, st.sampled_from(route.LEVELLED), st.one_of(st.none(), levels)),
 )
 leaves = st.one_of(
     st.builds(Match, st.just("kind"), st.lists(st.sampled_from(["a", "b"]), min_size=1).map(tuple)),
@@ -117,7 +117,6 @@ def test_a_decision_is_never_left_of_rule_floor_or_caller(
         assert given_signals.label == "public"
         assert decision.rule is not None
     assert capable is None or decision.step.route in {*capable, Route.LOCAL, Route.BLOCK}
-    assert decision.step.route not in route.NOT_BUILT
     assert decision.reasons
 
 
@@ -233,11 +232,22 @@ def test_a_callers_level_on_mask_means_sketch() -> None:
     assert decide(policy, caller=Step(Route.MASK, Level.KIND)).step == Step(Route.SKETCH, Level.KIND)
 
 
-def test_fuse_runs_as_sketch_and_says_so() -> None:
-    """`fuse` is accepted and runs as the equally private sketch until it is built."""
-    decision = decide(Policy((rule("fuse", 1, ALWAYS, Step(Route.FUSE, Level.KIND)),)))
-    assert decision.step == Step(Route.SKETCH, Level.KIND)
-    assert any("not built yet" in reason for reason in decision.reasons)
+@pytest.mark.parametrize(
+    ("ruled", "caller", "expected"),
+    [
+        (Step(Route.SKETCH, Level.KIND), Step(Route.FUSE), Step(Route.FUSE, Level.KIND)),
+        (Step(Route.FUSE, Level.KIND), Step(Route.SKETCH, Level.TOPIC), Step(Route.SKETCH, Level.KIND)),
+        (SKETCH, Step(Route.FUSE, Level.KIND), Step(Route.FUSE, Level.KIND)),
+        (SKETCH, Step(Route.LIVE), SKETCH),
+        (Step(Route.LIVE, Level.KIND), Step(Route.FUSE), Step(Route.FUSE, Level.KIND)),
+        (Step(Route.MASK), Step(Route.LIVE, Level.KIND), Step(Route.LIVE, Level.KIND)),
+        (Step(Route.FUSE, Level.TOPIC), Step(Route.CLOUD, Level.KIND), Step(Route.FUSE, Level.KIND)),
+        (Step(Route.LIVE, Level.TOPIC), Step(Route.CLOUD, Level.KIND), Step(Route.LIVE, Level.KIND)),
+    ],
+)
+def test_a_caller_chooses_between_equals(ruled: Step, caller: Step, expected: Step) -> None:
+    """A draft is as private as a sketch, so the caller may have either; the level only ever tightens."""
+    assert decide(Policy((rule("one", 1, ALWAYS, ruled),)), caller=caller).step == expected
 
 
 def test_what_cannot_run_falls_to_the_right() -> None:

@@ -1,0 +1,182 @@
+"""Form `live` of fuse: one body after the other, each made of the task and of the shadow of the text.
+
+Each passes the gate and is charged by itself: the first what its level and the end of the text tell, the
+others what was released since (see `ledger`). A hit or any error ends the cloud's part for good; the local
+model goes on alone, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, GateHit, WriterError
+from cogenesis_langchain.fusing import continuation, live_sentence
+from cogenesis_langchain.gate.permit import Permit
+from cogenesis_langchain.known.holding import Holding
+from cogenesis_langchain.request import Request, Update, clock, stopped, why
+from cogenesis_langchain.sketch import draft_messages
+from cogenesis_langchain.types import CloudMessage, Draft, Outbound, TokenTrace
+from cogenesis_langchain.writer.parts import Prompt, Role, Turn
+from cogenesis_langchain.writer.protocol import Stepping
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.fuse.live import Live
+    from cogenesis_langchain.fusion.distributions import Floats
+    from cogenesis_langchain.writer.protocol import Steps
+
+ENDED = "{}; the local model wrote the rest alone"
+_LOOK_BACK = 80  # bytes of the end that are read
+_LAST_WORD = re.compile(r"\S+\s*\Z")
+_SIGNS = re.compile(r"[\d@#/\\_]|\w\.\w")
+_BEGINS = re.compile(r"(?:\A|[.!?:\n\"“”(*>-])\s*\Z")  # where a sentence does
+
+
+@dataclass
+class Conversation:
+    """What one text in form live sends, byte for byte, and why it stopped sending.
+
+    `first` is what was prepared and decided on, `permit` the leave to send it, which holds for the later
+    bodies with their own bytes and bits. `sent` and `halted` are entries of the state's `outbound` and
+    `stopped`; `answers` counts what came back.
+    """
+
+    request: Request
+    first: Outbound
+    permit: Permit
+    timings: dict[str, float]
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    halted: list[dict[str, Any]] = field(default_factory=list)
+    answers: int = 0
+    problem: CoGenesisError | None = None
+
+    def written(self, trace: list[TokenTrace]) -> Iterator[str]:
+        """The text as it is written. Raises WriterError, and GateHit where `on_hit` is block."""
+        from cogenesis_langchain.fuse.live import fuse_live
+
+        request, engine = self.request, self.request.engine
+        writer, cancel = engine.writer, request.context.cancel
+        if not isinstance(writer, Stepping):
+            raise WriterError("the local model was exchanged while a text was written: ask again")
+        messages = draft_messages(live_sentence(request, request.step()))
+        shadow = None if self.permit.trusted else _prompt(messages)
+        with writer.steps(request.prompt(None), scope=request.user, shadow=shadow, cancel=cancel) as steps:
+            pieces = fuse_live(
+                steps,
+                partial(self.ask, messages),
+                engine.combiner(steps.vocabulary),
+                self._limits(),
+                _sampling(steps, engine.config.models.local.temperature),
+                self._private(),
+                max_tokens=engine.config.models.local.max_tokens,
+                cancel=cancel,
+                trace=trace,
+            )
+            for piece in pieces:
+                self._block()
+                yield piece
+        self._block()
+
+    def ask(self, messages: list[CloudMessage], shadow: str, nats: float) -> Draft:
+        """Sends the shadow so far; `nats` is what it tells beyond the one before (`fuse.live.Ask`)."""
+        try:
+            with clock(self.timings, "cloud_ms"):
+                return self._ask(messages, shadow, nats)
+        except CoGenesisError as error:
+            self.problem = error
+        except OSError as error:
+            self.problem = CloudError(why(error))
+        raise self.problem
+
+    def _ask(self, messages: list[CloudMessage], shadow: str, nats: float) -> Draft:
+        from cogenesis_langchain.fusion.shadow import bits
+
+        request, permit = self.request, self.permit
+        if self.sent:
+            outbound = continuation(request, messages, shadow)
+            told = None if permit.bits is None else bits(nats)
+            permit = replace(permit, body_sha256=outbound.sha256, endpoint=outbound.endpoint, bits=told)
+            entry = request.entry(outbound)
+        else:
+            outbound, entry = self.first, request.state["outbound"][-1]
+        try:
+            draft = request.engine.cloud.drafts(outbound, permit)[0]
+        except GateError as error:
+            self.halted.append(entry | stopped(error))
+            raise
+        finally:
+            if not self.halted:
+                self.sent.append(entry)
+        self.answers += 1
+        return draft
+
+    def bodies(self) -> Update:
+        """The state's `outbound` and `stopped` with what was sent, and with what the gate stopped."""
+        state = self.request.state
+        return {
+            "outbound": [*state["outbound"][:-1], *self.sent],
+            "stopped": [*state["stopped"], *self.halted],
+        }
+
+    def ended(self) -> Update:
+        """Why the cloud's part ended early, if it did; where it never helped the text is a local one."""
+        if self.problem is None:
+            return {}
+        state, reason = self.request.state, ENDED.format(why(self.problem))
+        if not self.answers:
+            return self.request.stay(reason)
+        if isinstance(self.problem, GateHit):  # nor is the thread's next text sent
+            self.request.stay(reason)
+        return {"reasons": [*state["reasons"], reason], "warnings": [*state["warnings"], reason]}
+
+    def _block(self) -> None:
+        if isinstance(self.problem, GateHit) and self.request.engine.cloud.rules.on_hit == "block":
+            raise self.problem
+
+    def _limits(self) -> Live:
+        from cogenesis_langchain.fuse.live import Live
+
+        live = self.request.engine.config.fuse.live
+        return Live(live.nats_per_token, live.max_nats, live.block, live.max_requests, self.permit.trusted)
+
+    def _private(self) -> Callable[[bytes], bool]:
+        """Whether a text so far may end inside something that must not show."""
+        inside = Holding(self.request.known().values)
+        return lambda text: inside(text) or telling(text)
+
+
+def telling(text: bytes) -> bool:
+    """Whether the last word looks like a name, a number or an address, whoever it is about.
+
+    A capital in the middle of a sentence, a digit, a sign: what a detector would find, without a model.
+    """
+    end = text[-_LOOK_BACK:].decode("utf-8", "ignore")
+    last = _LAST_WORD.search(end)
+    if last is None:
+        return False
+    if _SIGNS.search(last[0]):
+        return True
+    capital = last[0].lstrip("\"'“‘(")[:1].isupper() and last[0] != "I"
+    return capital and not _BEGINS.search(end[: last.start()])
+
+
+def _prompt(messages: list[CloudMessage]) -> Prompt:
+    """What the cloud is asked, for the local model without the person's context."""
+    roles: dict[str, Role] = {"system": "system", "user": "user"}
+    return tuple(Turn(roles[one.role], tuple(part.text for part in one.parts)) for one in messages)
+
+
+def _sampling(steps: Steps, temperature: float) -> Callable[[Floats], int]:
+    """(V,) log-probabilities -> a token, to the writer's own taste."""
+    from cogenesis_langchain.fuse.sampling import Sampler
+    from cogenesis_langchain.fusion.distributions import log_sum
+
+    sample = Sampler(temperature)
+
+    def choose(logprobs: Floats) -> int:
+        return sample(logprobs + log_sum(steps.logits))  # the scale that the repetition penalty is made for
+
+    return choose
