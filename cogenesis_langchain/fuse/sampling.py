@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.fusion.distributions import Listed
+from cogenesis_langchain.fusion.shadow import Law
 
 TOP_K = 40
 TOP_P = 0.9
@@ -37,7 +38,21 @@ class Sampler:
         `drawn` is a token that the cloud took, and its distribution: taken here too as often as may be
         without a change to the shares of the tokens (the coupling of speculative sampling).
         """
-        token = self._choose(*self._candidates(logits), drawn)
+        return self.draw(self.law(logits), drawn)
+
+    def law(self, logits: NDArray[np.floating]) -> Law:
+        """What the next token is drawn from."""
+        ids, chosen = self._candidates(logits)
+        if self._temperature <= 0:
+            return Law(ids[:1], np.ones(1))
+        shares = np.exp(chosen - chosen[0])
+        kept = np.cumsum(shares) - shares < TOP_P * shares.sum()
+        weights = np.exp((chosen[kept] - chosen[0]) / self._temperature)
+        return Law(ids[kept], weights / weights.sum())
+
+    def draw(self, law: Law, drawn: tuple[int, Listed] | None = None) -> int:
+        """A token of that law, which is remembered; `drawn` as above."""
+        token = self._drawn(law, drawn)
         self._last.append(token)
         return token
 
@@ -58,15 +73,10 @@ class Sampler:
         order = np.lexsort((ids, -chosen))  # equal ones by id, so that nothing depends on the partition
         return ids[order], chosen[order]
 
-    def _choose(
-        self, ids: NDArray[np.int64], logits: NDArray[np.float64], drawn: tuple[int, Listed] | None
-    ) -> int:
-        if self._temperature <= 0:
+    def _drawn(self, law: Law, drawn: tuple[int, Listed] | None) -> int:
+        ids, weights = law.ids, law.shares
+        if len(ids) == 1:
             return int(ids[0])
-        shares = np.exp(logits - logits[0])
-        kept = np.cumsum(shares) - shares < TOP_P * shares.sum()
-        ids, weights = ids[kept], np.exp((logits[kept] - logits[0]) / self._temperature)
-        weights /= weights.sum()
         if drawn is not None:
             token, listed = drawn
             theirs = _shares(ids, listed)

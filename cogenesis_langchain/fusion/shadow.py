@@ -1,17 +1,21 @@
 """The shadow of a text: all that a cloud sees of it, drawn so that what it tells is bounded. Pure.
 
-Beside the text T, which stays here, grows a shadow S, token by token. With probability `share` S takes over
-T's token, else it draws from a *public* distribution r, made of the task and of S alone. So S is drawn from
-q = share * [T's token] + (1 - share) * r, and the Renyi divergence of order 2 is
+Beside the text T, which stays here, grows a shadow S, token by token. T's token is drawn from p, which knows
+the person's context; r is *public*: made of the task, of S and of what the cloud said of S. The shadow's
+token is drawn from q, the distribution nearest to p (in total variation) of those with
 
-    D2(q || r) = log(1 + share^2 * (1 / r(T's token) - 1))     nats
+    D2(q || r) = log(sum(q^2 / r)) <= what the budget has room for          nats, Renyi of order 2
 
-`Budget` keeps the sum of these under `nats_per_token` times the tokens released, whatever T is. Each factor
-of E_r[prod (q / r)^2] is then exp(its D2) given all that came before, T included, so over the whole shadow
-D2(S with this context || S without any) <= nats_per_token * tokens: a Renyi filter with individual accounts
-(Feldman and Zrnic, arXiv 2008.11193). KL <= D2, so this also bounds the mutual information of context and
-shadow. Nothing else about S depends on T: it goes on, from r alone, where nothing may be taken over, and
-ends after a number of tokens that is known beforehand.
+and coupled with T's: it is the same token as often as p and q allow, and comes from what q has beyond p
+otherwise. Where r is what p is, S follows T for nothing; where it is not, following costs.
+
+`Budget` keeps the sum of D2 under `nats_per_token` times the tokens released, whatever T is. In
+E_r[prod (q / r)^2] each factor is exp(its D2) given all that came before, T included, so over the whole
+shadow D2(S with this context || S without any) <= nats_per_token * tokens: a Renyi filter with individual
+accounts (Feldman and Zrnic, arXiv 2008.11193), also against a cloud that answers so as to find out. KL <= D2,
+so this bounds the mutual information of context and shadow. Nothing else about S depends on T: it goes on,
+from r alone, where it may not follow, and ends after a number of tokens that is known beforehand. T must be
+drawn with chance that the cloud does not know.
 """
 
 from __future__ import annotations
@@ -19,33 +23,84 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.fusion.distributions import Floats
+from cogenesis_langchain.fusion.distributions import Ids
 
+Shares = NDArray[np.float64]
 Uniform = Callable[[], float]
 """Draws from [0, 1)."""
 
-AT_ONCE = 4.0
+AT_ONCE = 8.0
 """One token may cost as much as this many; what easy tokens leave over pays for it."""
+_LEAST = 1e-30
+_HALVINGS = 24
 
 
-def divergence(public: float, share: float) -> float:
-    """D2(q || r) in nats, where q takes a token of public probability `public` with probability `share`."""
-    if share <= 0.0:
-        return 0.0
-    return math.log1p(share * share * (1.0 / public - 1.0)) if public > 0.0 else math.inf
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What a token is drawn from: `ids` (k,) distinct, `shares` (k,). They may add up to less than 1."""
+
+    ids: Ids = field(repr=False)
+    shares: Shares = field(repr=False)
 
 
-def share(public: float, nats: float) -> float:
-    """The largest share of a token of public probability `public` that costs at most `nats`; 0 to 1."""
-    if public <= 0.0 or nats <= 0.0:
-        return 0.0
-    rarity = 1.0 / public - 1.0
-    affordable = math.expm1(min(nats, 700.0))
-    return 1.0 if affordable >= rarity else math.sqrt(affordable / rarity)
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A law near another: `shares` (k,) on its ids, `level` times the public one elsewhere, `nats` its D2."""
+
+    shares: Shares = field(repr=False)
+    level: float
+    nats: float
+
+
+def nearest(law: Shares, public: Shares, nats: float) -> Near:
+    """The law nearest to `law` in total variation whose D2 from the public one is at most `nats`.
+
+    It is the law itself, cut where it is more than some factor above the public one, and filled up where it
+    is less than another below: a larger first factor is nearer and costs more.
+
+    Args:
+        law: (k,) adds up to at most 1.
+        public: (k,) of the same tokens; the rest of 1 lies on tokens that `law` does not have.
+        nats: 0 or less gives the public law.
+    """
+    public = np.maximum(public, _LEAST)
+    rest = max(1.0 - float(public.sum()), 1e-12)
+    high = math.log(max(float((law / public).max(initial=1.0)), 1.0))
+    near = _cut(law, public, rest, math.exp(high))
+    if near.nats <= nats:
+        return near
+    low, near = 0.0, Near(public, 1.0, 0.0)
+    for _ in range(_HALVINGS if nats > 0 else 0):
+        middle = (low + high) / 2
+        tried = _cut(law, public, rest, math.exp(middle))
+        if tried.nats <= nats:
+            low, near = middle, tried
+        else:
+            high = middle
+    return near
+
+
+def _cut(law: Shares, public: Shares, rest: float, most: float) -> Near:
+    """`law`, at most `most` times `public`, filled up to 1 from below in the proportions of `public`."""
+    kept = np.minimum(law, most * public)
+    filled, level = np.zeros(len(law), dtype=bool), 0.0
+    for _ in range(len(law) + 2):  # Newton's method on a convex, piecewise linear function: a few steps
+        level = (1.0 - float(kept[~filled].sum())) / (rest + float(public[filled].sum()))
+        now = kept < level * public
+        if (now == filled).all():
+            break
+        filled = now
+    shares = np.maximum(kept, level * public)
+    total = float(shares.sum()) + level * rest
+    shares, level = shares / total, level / total
+    squares = float((shares * shares / public).sum()) + level * level * rest
+    return Near(shares, level, max(math.log(squares), 0.0))
 
 
 def bits(nats: float) -> float:
@@ -82,20 +137,14 @@ class Budget:
         """Nats that are charged for what was released: an upper bound of `spent`."""
         return self.released * self.nats_per_token
 
-    def take(self, public: float, *, held: bool = False) -> float:
-        """Counts one token and pays for it; the share with which the shadow takes it over.
-
-        Args:
-            public: probability of T's token under the public distribution.
-            held: the token must not be taken over at all.
-        """
+    def room(self) -> float:
+        """Counts one token; the nats that it may cost."""
         self.released += 1
-        if held:
-            return 0.0
-        most = min(self.charged - self.spent, AT_ONCE * self.nats_per_token)
-        part = share(public, most)
-        self.spent += min(divergence(public, part), most)
-        return part
+        return max(0.0, min(self.charged - self.spent, AT_ONCE * self.nats_per_token))
+
+    def pay(self, nats: float) -> None:
+        """What that token did cost."""
+        self.spent += nats
 
 
 class Shadow:
@@ -108,22 +157,26 @@ class Shadow:
         self.budget = budget
         self._uniform = uniform or secrets.SystemRandom().random
 
-    def release(self, token: int, public: Floats, *, held: bool = False) -> int:
-        """The token that the shadow gets where the text gets `token`; never one that `public` rules out.
+    def release(self, token: int, law: Law, public: Shares) -> int:
+        """The token that the shadow gets where the text gets `token`.
 
         Args:
-            token: the text's.
-            public: (V,) log-probabilities made of the task and the shadow alone.
-            held: nothing of `token` may show.
+            token: the text's, drawn from its law.
+            law: the text's, without the tokens that the shadow must not take over.
+            public: (V,) what the shadow is drawn from where it does not follow.
         """
-        part = self.budget.take(float(np.exp(public[token])), held=held)
-        if self._uniform() < part:
+        near = nearest(law.shares, public[law.ids], self.budget.room())
+        self.budget.pay(near.nats)
+        at = np.flatnonzero(law.ids == token)
+        if len(at) and self._uniform() * law.shares[at[0]] < near.shares[at[0]]:
             return token
-        return drawn(public, self._uniform())
+        beyond = public * near.level
+        beyond[law.ids] = np.maximum(near.shares - law.shares, 0.0)
+        return drawn(beyond if beyond.sum() > 0 else public, self._uniform())
 
 
-def drawn(logprobs: Floats, number: float) -> int:
-    """The token at `number`, 0 to 1, of the cumulated distribution (V,); never one of probability 0."""
-    cumulated = np.cumsum(np.exp(logprobs), dtype=np.float64)
+def drawn(shares: Shares, number: float) -> int:
+    """The token at `number`, 0 to 1, of the cumulated shares (V,); never one without a share."""
+    cumulated = np.cumsum(shares, dtype=np.float64)
     at = int(np.searchsorted(cumulated, number * cumulated[-1], side="right"))
     return min(at, int(np.argmax(cumulated >= cumulated[-1])))
