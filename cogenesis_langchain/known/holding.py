@@ -7,6 +7,7 @@ still become a value.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -18,6 +19,10 @@ from cogenesis_langchain.types import KnownValue
 
 _TAIL = 240  # bytes of the text that are looked at
 _MOST_WORDS = 12
+_CODED = re.compile(
+    r"[\d@#/\\_%&=+<>{}]|[a-zß-öø-ÿ][A-ZÀ-ÖØ-Þ]|[A-Z]{2}[a-z]|\w{24}|[a-zA-Z][\u0370-\u058f]|[\u0370-\u058f][a-zA-Z]"
+)
+"""In a run without spaces: a number, an address, two scripts, or what may be letters in some encoding."""
 _LONG = 6  # as in `matcher`: several everyday words make a value from this many characters on
 
 
@@ -25,7 +30,8 @@ class Holding:
     """A function of the text so far: true where it may end inside one of `values`.
 
     Everyday words that are values count from a capital on, and one alone that merely begins a value does
-    not: else every "a" would be held for Anna. What the user declared always counts.
+    not: else every "a" would be held for Anna. What the user declared always counts. A run of letters that is
+    no plain word, by digits, signs or capitals inside it, is held whole: a value may be encoded in it.
     """
 
     def __init__(self, values: Iterable[KnownValue]) -> None:
@@ -52,6 +58,8 @@ class Holding:
             return True
         tail = text[-_TAIL:].decode(errors="ignore")
         words = fold(tail).split(" ")
+        if tail[-1:].strip() and _CODED.search(tail.split()[-1]):
+            return True
         if len(text) > _TAIL:
             del words[0]  # its beginning is cut off
         inside = unicodedata.category(tail[-1])[0] in "LNM" if tail else False
