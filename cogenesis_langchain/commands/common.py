@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,23 @@ RouteOption = Annotated[
     Route | None,
     typer.Option("--route", help="At least this private: tightens what the policy decides, never loosens."),
 ]
+
+
+class Form(StrEnum):
+    """The two forms of route fuse."""
+
+    DRAFT = "draft"
+    LIVE = "live"
+
+
+FormOption = Annotated[
+    Form | None,
+    typer.Option(
+        "--form",
+        help="Of --route fuse: draft (one request, as private as a sketch; the default), or live (shows the "
+        "cloud a blurred shadow of the text; only where the policy sets fuse.live.allow).",
+    ),
+]
 LevelOption = Annotated[
     Level | None,
     typer.Option(
@@ -51,10 +69,26 @@ LevelOption = Annotated[
         help="Tell the cloud at most this much: free (words of its own, unbounded), topic, or only the kind.",
     ),
 ]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        help="Write a page (HTML) of who decided each token, and what the cloud saw; it holds your text. "
+        "Of route fuse alone.",
+    ),
+]
 LabelOption = Annotated[
     str | None,
     typer.Option("--label", help="A label for the policy's rules, e.g. public for text that is no secret."),
 ]
+
+
+def in_form(route: Route | None, form: Form | None) -> Route | None:
+    """The route that both options mean together. Raises InputError for a form of another route."""
+    if form is not None and route is not Route.FUSE:
+        raise InputError("--form goes with --route fuse")
+    return Route.LIVE if form is Form.LIVE else route
+
 
 PIPE_WIDTH = 240
 """Characters of a table that no screen limits."""

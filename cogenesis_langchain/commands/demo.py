@@ -17,18 +17,24 @@ from rich.text import Text
 
 from cogenesis_langchain.commands.common import (
     ConfigOption,
+    FormOption,
     JsonOption,
     RouteOption,
+    TraceOption,
+    check_target,
     err,
+    in_form,
     load_engine,
     out,
     print_json,
 )
-from cogenesis_langchain.commands.running import TIMINGS, Listener, record, router_for, run
+from cogenesis_langchain.commands.running import TIMINGS, Listener, record, router_for, run, write_trace
 from cogenesis_langchain.errors import ConfigError, InputError
+from cogenesis_langchain.fusion.records import read_drafts
 from cogenesis_langchain.types import Route
 
 PERSON_FILES = ("profile.json", "writings.jsonl", "device.jsonl")
+TRACE_FILE = "cogenesis-trace.html"
 STAND_IN_MODEL = "qwen2.5-coder-1.5b-instruct"
 
 
@@ -52,6 +58,7 @@ def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = 
         "api_key": api_key,
     }
     action: dict[str, Any] = {"route": (route or Route.SKETCH).value}
+    live = {"live": {"allow": route is Route.LIVE}}  # a fictional person has nothing to give away
     if route is Route.CLOUD:
         rules: dict[str, Any] = {"all": [{"label": "public"}]}
     else:
@@ -60,6 +67,7 @@ def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = 
         "version": 1,
         "models": {"cloud": cloud},
         "store": {"path": str(store), "keys": "file"},  # no key of a demo outlives it
+        "fuse": live,
         "routing": {"decisions": [{"name": "demo", "priority": 1, "rules": rules, "action": action}]},
     }
 
@@ -70,14 +78,22 @@ def demo(
         bool, typer.Option("--cloud", help="Ask the cloud model of your policy file instead of a stand-in.")
     ] = False,
     route: RouteOption = None,
+    form: FormOption = None,
+    trace: TraceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Run the main job once with a fictional person, and show what was private and what left.
 
     The cloud is a stand-in: another process on this machine. With --cloud it is the one in your policy file.
+    With --route fuse both models write, and a page of who decided each token is made (--trace says where).
     """
     if config and not cloud:
         raise InputError("--config goes with --cloud: the stand-in has a policy of its own")
+    route = in_form(route, form)
+    if trace is None and route in (Route.FUSE, Route.LIVE):
+        trace = Path(TRACE_FILE)
+    if trace is not None:
+        check_target(trace)
     screen = _Demo(quiet=as_json)
     request = demo_request()
     with ExitStack() as stack:
@@ -89,8 +105,11 @@ def demo(
         engine.warm_in_background()  # the model reads its fixed frame while the context is taken in
         _add_person(engine, request["user"])
         screen.values(engine.known(request["user"]))
-        found = _run(engine, request, route, cloud, screen)
+        state = _run(engine, request, route, cloud, screen)
+        found = record(state)
         screen.end(found)
+        if trace is not None and write_trace(trace, state, request["instruction"]):
+            err.print(f"who decided each token: {trace}", style="dim", markup=False)
     if as_json:
         print_json({"instruction": request["instruction"], "cloud": where, **found})
 
@@ -136,7 +155,7 @@ def _run(
     label = "public" if route is Route.CLOUD else None
     context = RouterContext(user_id=request["user"], route=route if cloud else None, label=label)
     try:
-        return record(run(router_for(engine), request["instruction"], context, screen))
+        return run(router_for(engine), request["instruction"], context, screen)
     finally:
         screen.stop()
 
@@ -184,12 +203,15 @@ class _Demo(Listener):
         elif name == "decide":
             head = f"route {update['route']}" + (f", level {update['level']}" if update["level"] else "")
             self._show("Decision", Text("\n".join([head, *(f"- {reason}" for reason in update["reasons"])])))
-        elif name in ("sketch", "mask", "cloud") and update.get("outbound"):
+        elif name in ("sketch", "fuse", "live", "mask", "cloud") and update.get("outbound"):
             leaving = update["outbound"][-1]
             self._show(f"Exactly these bytes leave, to {leaving['endpoint']}", Text(leaving["body"]))
         elif name == "send" and update.get("sketch"):
             points = "\n".join(f"{i}. {p}" for i, p in enumerate(update["sketch"], 1))
             self._show("The sketch that came back", Text(points))
+        elif name == "send" and update.get("drafts"):
+            drafts = [one.text.decode("utf-8", "replace") for one in read_drafts(update["drafts"])]
+            self._show("The draft that came back, by somebody who knows nothing", Text("\n\n".join(drafts)))
         if name == "send" and update.get("warnings"):
             self._show("The cloud did not help", Text(update["warnings"][-1]))
 
@@ -207,6 +229,9 @@ class _Demo(Listener):
         if self._quiet:
             return
         out.print("\n")
+        if found["route"] == Route.LIVE and len(found["outbound"]) > 1:
+            number, last = len(found["outbound"]), found["outbound"][-1]["body"]
+            self._show(f"The last of {number} bodies that left while it was written", Text(last))
         for receipt in found["receipts"]:
             bits = "unbounded" if receipt["bits"] is None else f"at most {receipt['bits']:.1f} bits"
             line = f"{receipt['id']}  {receipt['status']}  tells {bits}  SHA-256 {receipt['body_sha256']}"

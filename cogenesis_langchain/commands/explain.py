@@ -13,12 +13,14 @@ import typer
 
 from cogenesis_langchain.commands.common import (
     ConfigOption,
+    FormOption,
     JsonOption,
     LabelOption,
     LevelOption,
     RouteOption,
     check_target,
     err,
+    in_form,
     load_engine,
     out,
     print_json,
@@ -40,6 +42,7 @@ def explain(
     config: ConfigOption = None,
     route: RouteOption = None,
     level: LevelOption = None,
+    form: FormOption = None,
     label: LabelOption = None,
     as_json: JsonOption = False,
     jsonl: Annotated[
@@ -67,7 +70,7 @@ def explain(
     from cogenesis_langchain.commands.why_blocked import Watcher, blockers
     from cogenesis_langchain.state import RouterContext
 
-    options: dict[str, Any] = {"route": route, "level": level, "label": label, "dry_run": True}
+    options: dict[str, Any] = {"route": in_form(route, form), "level": level, "label": label, "dry_run": True}
     if jsonl is not None:
         if to is None or text is not None or user is not None or why_blocked:
             raise InputError("--jsonl IN goes with --out OUT and without TEXT, --user and --why-blocked")

@@ -8,9 +8,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from cogenesis_langchain.commands.common import err
+from cogenesis_langchain.commands.common import err, write_file
 
 FIELDS = (
     "route",
@@ -38,6 +39,8 @@ STAGES = {
     "recall": "choosing words for the task",
     "generalize": "deciding",
     "sketch": "waiting for the cloud's sketch",
+    "fuse": "waiting for the cloud's draft",
+    "live": "writing beside the cloud",
     "mask": "waiting for the cloud",
     "cloud": "waiting for the cloud",
     "send": "writing",
@@ -54,6 +57,20 @@ def record(state: dict[str, Any]) -> dict[str, Any]:
     if found["text"] is None and state.get("route") == "block" and len(state.get("messages") or []) > 1:
         found["text"] = state["messages"][-1].text
     return found
+
+
+def write_trace(path: Path, state: dict[str, Any], asked: str) -> bool:
+    """The page of who decided each token; False, and no page, where the text is not of route fuse.
+
+    Raises InputError where no file can be made there.
+    """
+    from cogenesis_langchain.commands.trace_page import page
+    from cogenesis_langchain.fusion.records import read_traces
+
+    tokens = read_traces(state.get("trace"))
+    if tokens:
+        write_file(path, page(record(state), tokens, asked=asked))
+    return bool(tokens)
 
 
 def placed(found: dict[str, Any]) -> str:

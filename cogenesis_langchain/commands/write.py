@@ -9,17 +9,21 @@ import typer
 
 from cogenesis_langchain.commands.common import (
     ConfigOption,
+    FormOption,
     JsonOption,
     LabelOption,
     LevelOption,
     RouteOption,
+    TraceOption,
     UserOption,
+    check_target,
     err,
+    in_form,
     load_engine,
     print_json,
     read_text,
 )
-from cogenesis_langchain.commands.running import Listener, placed, record, router_for, run
+from cogenesis_langchain.commands.running import Listener, placed, record, router_for, run, write_trace
 from cogenesis_langchain.errors import InputError
 
 MAY_HAVE_LEFT = ("sent", "unresolved")
@@ -60,13 +64,18 @@ def write(
     config: ConfigOption = None,
     route: RouteOption = None,
     level: LevelOption = None,
+    form: FormOption = None,
     label: LabelOption = None,
+    trace: TraceOption = None,
     as_json: JsonOption = False,
     no_stream: Annotated[
         bool, typer.Option("--no-stream", help="Print the text at once at the end.")
     ] = False,
 ) -> None:
     """Write a text as USER: the cloud may sketch a generic task, the local model writes with your context.
+
+    With --route fuse both models say what comes next at each word: the cloud in a draft of a generic task,
+    the local model with your context.
 
     The text goes to stdout, everything else to stderr. To see first what would leave: `cogenesis explain`.
     """
@@ -75,16 +84,24 @@ def write(
     instruction = read_text(text)
     if not instruction.strip():
         raise InputError("the request is empty: say what should be written")
+    meant = in_form(route, form)
+    if trace is not None:
+        check_target(trace)
     engine = load_engine(config)
     engine.warm_in_background()
     router = router_for(engine)
     screen = _Screen(stream=not (as_json or no_stream))
     try:
-        context = RouterContext(user_id=user, route=route, level=level, label=label)
-        found = record(run(router, instruction, context, screen))
+        context = RouterContext(user_id=user, route=meant, level=level, label=label)
+        state = run(router, instruction, context, screen)
     finally:
         screen.close()
         engine.close()
+    found = record(state)
+    if trace is not None:
+        made = write_trace(trace, state, instruction)
+        note = f"who decided each token: {trace}" if made else f"no {trace}: the text is not of route fuse"
+        err.print(note, style="dim", markup=False)
     if as_json:
         print_json(found)
     else:
