@@ -25,8 +25,6 @@ from cogenesis_langchain.writer.protocol import Stepping
 
 if TYPE_CHECKING:
     from cogenesis_langchain.fuse.live import Live
-    from cogenesis_langchain.fusion.distributions import Floats
-    from cogenesis_langchain.writer.protocol import Steps
 
 ENDED = "{}; the local model wrote the rest alone"
 _LOOK_BACK = 80  # bytes of the end that are read
@@ -56,9 +54,11 @@ class Conversation:
     def written(self, trace: list[TokenTrace]) -> Iterator[str]:
         """The text as it is written. Raises WriterError, and GateHit where `on_hit` is block."""
         from cogenesis_langchain.fuse.live import fuse_live
+        from cogenesis_langchain.fuse.sampling import Sampler
 
         request, engine = self.request, self.request.engine
         writer, cancel = engine.writer, request.context.cancel
+        temperature = engine.config.models.local.temperature
         if not isinstance(writer, Stepping):
             raise WriterError("the local model was exchanged while a text was written: ask again")
         messages = draft_messages(live_sentence(request, request.step()))
@@ -69,8 +69,9 @@ class Conversation:
                 partial(self.ask, messages),
                 engine.combiner(steps.vocabulary),
                 self._limits(),
-                _sampling(steps, engine.config.models.local.temperature),
+                Sampler(temperature),
                 self._private(),
+                public_taste=Sampler(temperature),
                 max_tokens=engine.config.models.local.max_tokens,
                 cancel=cancel,
                 trace=trace,
@@ -167,16 +168,3 @@ def _prompt(messages: list[CloudMessage]) -> Prompt:
     """What the cloud is asked, for the local model without the person's context."""
     roles: dict[str, Role] = {"system": "system", "user": "user"}
     return tuple(Turn(roles[one.role], tuple(part.text for part in one.parts)) for one in messages)
-
-
-def _sampling(steps: Steps, temperature: float) -> Callable[[Floats], int]:
-    """(V,) log-probabilities -> a token, to the writer's own taste."""
-    from cogenesis_langchain.fuse.sampling import Sampler
-    from cogenesis_langchain.fusion.distributions import log_sum
-
-    sample = Sampler(temperature)
-
-    def choose(logprobs: Floats) -> int:
-        return sample(logprobs + log_sum(steps.logits))  # the scale that the repetition penalty is made for
-
-    return choose

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.fusion import Row, row
@@ -24,13 +25,16 @@ from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder
 from cogenesis_langchain.fuse.live import Live, Private, fuse_live
 from cogenesis_langchain.fusion.combiners import Combiner
-from cogenesis_langchain.fusion.distributions import Floats, log_softmax
+from cogenesis_langchain.fusion.distributions import log_softmax
+from cogenesis_langchain.fusion.shadow import Law
 from cogenesis_langchain.types import Draft, TokenTrace
 from cogenesis_langchain.writer.parts import Prompt
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
 
+LIKELIEST = 64
+"""Tokens that the shadow may take over."""
 MOST_LISTED = 256
 """Candidates where the endpoint gives as many as are wanted."""
 
@@ -49,6 +53,31 @@ class Walk:
         """What the cloud had seen of the shadow when that share of the text was written."""
         limit = share * len(self.nll)
         return next((text for at, text in reversed(self.asked) if at <= limit), "")
+
+
+class Forced:
+    """A `fuse.live.Taste` that takes the tokens of `truth`, as if drawn from everything that may come next.
+
+    `nll` gets their negative log-likelihoods, in nats.
+    """
+
+    def __init__(self, truth: Sequence[int], nll: list[float]) -> None:
+        self._truth, self._nll = truth, nll
+
+    def law(self, logits: NDArray[np.floating]) -> Law:
+        """The likeliest tokens, and the true one."""
+        true = self._truth[len(self._nll)]
+        logprobs = log_softmax(logits.astype(np.float32))
+        self._nll.append(-float(logprobs[true]))
+        ids = np.union1d(np.argpartition(-logprobs, LIKELIEST)[:LIKELIEST], [true])
+        return Law(ids, np.exp(logprobs[ids].astype(np.float64)))
+
+    def draw(self, law: Law) -> int:  # noqa: ARG002 - nothing is left to chance
+        """The true token."""
+        return self._truth[len(self._nll) - 1]
+
+    def remember(self, token: int) -> None:
+        """Needs no memory."""
 
 
 class Walks:
@@ -94,10 +123,6 @@ class Walks:
             asked.append((len(nll), text))
             return self._cloud().drafted(task, text, tokens=live.block, k=self._k, rng=None)
 
-        def choose(scores: Floats) -> int:
-            nll.append(-float(log_softmax(scores)[truth[len(nll)]]))
-            return int(truth[len(nll) - 1])
-
         rng = np.random.default_rng(gold.person)
         shadow = None if live.trusted else task
         with self._writer().steps(prompts["w"], scope="", shadow=shadow) as steps:
@@ -107,7 +132,7 @@ class Walks:
                     ask,
                     self._combiner,
                     live,
-                    choose,
+                    Forced(truth, nll),
                     private,
                     max_tokens=len(truth),
                     trace=trace,

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import CoGenesisError
-from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
+from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, log_sum, spread
-from cogenesis_langchain.fusion.shadow import Budget, Shadow, Uniform
+from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
 from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
 
@@ -32,16 +32,34 @@ Ask = Callable[[str, float], Draft]
 most, in nats. Any CoGenesisError ends the cloud's part for good."""
 Private = Callable[[bytes], bool]
 """Whether the text so far may end inside something that must not show."""
-Choose = Callable[[Floats], int]
-"""The text's next token, from log-probabilities (V,)."""
-Decider = Literal["local", "cloud", "fused"]
-
 TOKENS_PER_REQUEST = 3
 """Requests are at most one more than released tokens divided by this."""
 WORD_BEGINS = 0.5
 """Probability that a word begins, from which the shadow is taken to stand between two."""
 LOOK_BACK = 64
 """Bytes in which the ends of T and S are compared."""
+FLOOR = 0.05
+"""Share of the uncut public distribution in what the shadow is drawn from: nothing is ruled out."""
+
+
+class Taste(Protocol):
+    """How tokens are drawn from log-probabilities; `sampling.Sampler` is one.
+
+    These are (V,) and right up to a constant: they lie as high as the local model's logits, which a
+    repetition penalty is made for.
+    """
+
+    def law(self, logits: NDArray[np.floating]) -> Law:
+        """What the next token is drawn from."""
+        ...
+
+    def draw(self, law: Law) -> int:
+        """A token of it, which is remembered; the chance must be one that nobody knows."""
+        ...
+
+    def remember(self, token: int) -> None:
+        """A token that was drawn elsewhere."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +78,10 @@ def fuse_live(
     ask: Ask,
     combiner: Combiner,
     live: Live,
-    choose: Choose,
+    taste: Taste,
     private: Private,
     *,
+    public_taste: Taste | None = None,
     max_tokens: int,
     cancel: Cancel | None = None,
     trace: list[TokenTrace] | None = None,
@@ -75,8 +94,10 @@ def fuse_live(
         ask: see `Ask`; called with nothing but the shadow.
         combiner: of the local model's distribution and the cloud's.
         live: what may be told and asked.
-        choose: takes the text's next token, whether the cloud was heard or not.
-        private: see `Private`; where it holds, or fails, the shadow takes nothing over.
+        taste: how the text's tokens are drawn.
+        private: see `Private`; asked of every token that may come next.
+        public_taste: the same taste for the shadow, with a memory of its own; None draws from the public
+            distribution as it is.
         max_tokens: of the text.
         cancel: stops between two tokens.
         trace: gets one record for each token of the text.
@@ -84,16 +105,17 @@ def fuse_live(
     """
     cloud = _Cloud(ask, live, _word_begins(steps.pieces))
     shadow = None if live.trusted else Shadow(Budget(live.nats_per_token, live.max_nats), uniform)
-    run = _Run(steps, cloud, shadow, combiner, private)
+    run = _Run(steps, cloud, shadow, combiner, private, public_taste)
     out = TextOut(steps.stop)
     for _ in range(min(max_tokens, steps.room)):
         if is_set(cancel):
             return
-        fused, heard = run.distribution()
-        token = choose(fused.logprobs)
+        place = run.place()
+        law = taste.law(place.scores)
+        token = taste.draw(law)
         if steps.ends(token):
             break
-        record = run.take(token, fused, heard)
+        record = run.take(token, law, place)
         if trace is not None:
             trace.append(record)
         if text := out.feed(record.piece):
@@ -184,84 +206,124 @@ class _Cloud:
         self._heard = _Heard(list(draft.positions))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where T's next token is chosen: `scores` (V,), the cloud's candidates where it was heard."""
+
+    scores: Floats
+    weight: float = 0.0
+    top: TopLogprobs | None = None
+    alone: int = -1
+    """The token that the local model would take."""
+
+    def trace(self, token: int, piece: bytes, shadow: bytes | None, *, held: bool) -> TokenTrace:
+        """Who decided."""
+        if self.top is None:
+            return TokenTrace(piece, "local", shadow=shadow, held=held)
+        likeliest = max(zip(self.top.logprobs, self.top.tokens, strict=False))[1]
+        led = piece == likeliest and token != self.alone
+        return TokenTrace(piece, "cloud" if led else "fused", self.weight, likeliest, shadow, held)
+
+
 class _Run:
     """One text in the making."""
 
     def __init__(
-        self, steps: Steps, cloud: _Cloud, shadow: Shadow | None, combiner: Combiner, private: Private
+        self,
+        steps: Steps,
+        cloud: _Cloud,
+        shadow: Shadow | None,
+        combiner: Combiner,
+        private: Private,
+        taste: Taste | None,
     ) -> None:
         self._steps = steps
         self._cloud = cloud
         self._shadow = shadow
         self._combiner = combiner
         self._private = private
-        self._control = np.flatnonzero(steps.vocabulary.tokens.control)
+        self._taste = taste
+        self._control = steps.vocabulary.tokens.control
         self._text = b""
         self._position = 0
-        self._public: Floats | None = None
+        self._public: Shares | None = None
 
-    def distribution(self) -> tuple[Fused, TopLogprobs | None]:
-        """What T's next token is chosen from, and what the cloud said there, where it was heard."""
-        local = log_softmax(self._steps.logits)
+    def place(self) -> _Place:
+        """What T's next token is chosen from; has the cloud asked where that is due."""
+        logits = self._steps.logits
         if not self._cloud.open:
-            return Fused(local, 0.0), None
-        generic = self._expected() if self._shadow else None
+            return _Place(logits)
+        local = log_softmax(logits)
+        generic = self._expected(self._steps.shadow_logits) if self._shadow else None
         by = local if generic is None else generic
         top = self._cloud.here(by)
         listed = self._steps.vocabulary.listed(top, by) if top else None
         if generic is not None:
-            self._public = public(generic, listed)
-        if listed is None:
-            return Fused(local, 0.0), None
+            self._public = self._drawn_from(generic, listed)
+        if top is None or listed is None:
+            return _Place(logits)
         matched = alike(self._text, self._cloud.shown) if self._shadow else None
-        facts = Facts(self._position, matched)
-        return self._combiner.fuse(local, listed, generic, facts), top
+        fused = self._combiner.fuse(local, listed, generic, Facts(self._position, matched))
+        if not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
+            return _Place(logits)
+        return _Place(fused.logprobs + (logits.max() - local.max()), fused.weight, top, int(local.argmax()))
 
-    def take(self, token: int, fused: Fused, heard: TopLogprobs | None) -> TokenTrace:
-        """T goes on with `token`; so does the shadow, with one token of its own."""
+    def take(self, token: int, law: Law, place: _Place) -> TokenTrace:
+        """T goes on with `token`, drawn from `law`; so does the shadow, with one token of its own."""
         piece = self._steps.pieces[token]
-        self._text += piece
-        self._position += 1
         said, held = None, False
         if not self._cloud.open:
+            self._steps.end_shadow()
             self._steps.feed(token)
         elif self._shadow is None:
             self._cloud.show(piece)
             self._steps.feed(token)
         else:
-            held = self._private(self._text)
-            said = self._release(token, self._shadow, held=held)
-        best = heard.tokens[0] if heard and heard.tokens else None
-        by: Decider = "local" if heard is None else "cloud" if fused.weight > 0.5 else "fused"
-        return TokenTrace(piece, by, fused.weight, best, said, held)
+            free = self._without_private(law)
+            held = not free.shares[law.ids == token].any()
+            said = self._release(token, free, self._shadow)
+        self._text += piece
+        self._position += 1
+        return place.trace(token, piece, said, held=held)
 
-    def _release(self, token: int, shadow: Shadow, *, held: bool) -> bytes:
+    def _without_private(self, law: Law) -> Law:
+        """The law without the tokens that would lie inside something private, or end the text."""
+        shares = law.shares.copy()
+        for at, token in enumerate(law.ids.tolist()):
+            if self._control[token] or self._private(self._text + self._steps.pieces[token]):
+                shares[at] = 0.0
+        return Law(law.ids, shares)
+
+    def _release(self, token: int, law: Law, shadow: Shadow) -> bytes:
         """The shadow's next token, after which it may be spent."""
         assert self._public is not None
-        drawn = shadow.release(token, self._public, held=held)
+        drawn = shadow.release(token, law, self._public)
         said = self._steps.pieces[drawn]
         self._cloud.show(said)
-        if shadow.budget.open:
-            self._steps.feed(token, drawn)
-        else:
+        if self._taste is not None:
+            self._taste.remember(drawn)
+        self._steps.feed(token, drawn)
+        if not shadow.budget.open:
             self._cloud.end()
-            self._steps.end_shadow()
-            self._steps.feed(token)
         return said
 
-    def _expected(self) -> Floats:
+    def _expected(self, logits: Floats) -> Floats:
         """(V,) The next token of the shadow, which never ends by itself."""
-        words = self._steps.shadow_logits.copy()
+        words = logits.copy()
         words[self._control] = NEVER
         return log_softmax(words)
 
-
-def public(generic: Floats, listed: Listed | None) -> Floats:
-    """(V,) What the shadow is drawn from where it takes nothing over: both models in equal parts."""
-    if listed is None:
-        return generic
-    mixed = np.logaddexp(generic, spread(listed, generic)) - np.float32(np.log(2))
-    return np.asarray(mixed, dtype=np.float32)
+    def _drawn_from(self, generic: Floats, listed: Listed | None) -> Shares:
+        """(V,) What the shadow is drawn from where it does not follow: what nobody's context is in."""
+        both = generic if listed is None else np.logaddexp(generic, spread(listed, generic))
+        shares = np.exp(both.astype(np.float64))
+        shares /= shares.sum()
+        if self._taste is None:
+            return shares
+        law = self._taste.law(both + (self._steps.shadow_logits.max() - both.max()))
+        shares *= FLOOR
+        shares[law.ids] += (1 - FLOOR) * law.shares
+        return shares
 
 
 def alike(text: bytes, shadow: bytes) -> int:
