@@ -82,17 +82,16 @@ class LlamaSteps:
     def feed(self, token: int | None, shadow_token: int | None = None) -> None:
         """One token for the text, one for the shadow, or both in one pass."""
         given = {s: t for s, t in enumerate((token, shadow_token)) if t is not None}
+        for sequence in given:
+            self._logits(sequence)  # there must be such a sequence
         for sequence, row in enumerate(self._rows):
             if row is not None and sequence not in given:
                 self._rows[sequence] = self._logits(sequence).copy()
-        if 1 not in given and token is not None:
+        if shadow_token is None and token is not None:
             self._live.feed(self._llama, [token])
-            self._rows[0] = -1
-            return
-        self._logits(1)  # there must be one
-        self._llama.decode_in(list(given.values()), list(given))
-        if token is not None:
-            self._live.tokens.append(token)
+        else:
+            self._llama.decode_in(list(given.values()), list(given))
+            self._live.tokens += [token] if token is not None else []
         for row, sequence in enumerate(given):
             self._rows[sequence] = row
 

@@ -210,3 +210,31 @@ def test_a_new_process_does_not_read_the_profile_again(model: Path, tmp_path: Pa
     cold, restored, without = read
     assert restored < 40 < 200 < without <= cold + 5, read
     assert texts[1] == texts[2], "a restored state writes what a fresh one does"
+
+
+def test_a_second_sequence_changes_nothing_but_rounding(writer: LlamaCppWriter) -> None:
+    """Led alone or beside a shadow: nearly the same distributions for both, and the next text as before."""
+    text, shadow = prompt("Write a line about rain."), prompt("Write a line about snow.", "")
+    before = write(writer, text, "ada")
+
+    def alone(asked: Prompt, tokens: list[int]) -> list[np.ndarray]:
+        with writer.steps(asked, scope="bob") as steps:
+            out = [steps.logits.copy()]
+            for token in tokens:
+                steps.feed(token)
+                out.append(steps.logits.copy())
+        return out
+
+    said = [writer._llama().tokens(part)[:3] for part in (" Rain falls on", " The snow is")]
+    with writer.steps(text, scope="bob", shadow=shadow) as steps:
+        rows = [(steps.logits.copy(), steps.shadow_logits.copy())]
+        for tokens in zip(*said, strict=True):
+            steps.feed(*tokens)
+            rows.append((steps.logits.copy(), steps.shadow_logits.copy()))
+    for beside, by_itself in zip(zip(*rows, strict=True), map(alone, (text, shadow), said), strict=True):
+        for one, other in zip(beside, by_itself, strict=True):
+            p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (one, other))
+            assert 0.5 * np.abs(p - q).sum() < 0.1
+    assert len(writer._llama().pieces) == len(rows[0][0])
+    assert writer._llama().length(1) == 0
+    assert write(writer, text, "ada") == before
