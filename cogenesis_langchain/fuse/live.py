@@ -10,32 +10,27 @@ At a trusted endpoint S is T: one sequence, no budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cogenesis_langchain.errors import CoGenesisError
+from cogenesis_langchain.fuse.asking import Ask, Asking, Live, word_begins
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
-from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, log_sum, spread
+from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, spread
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
-from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
+from cogenesis_langchain.types import TokenTrace, TopLogprobs
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.protocol import Steps
 
-Ask = Callable[[str, float], Draft]
-"""Has the cloud continue a text, which may be empty. The number is what it tells beyond the text before, at
-most, in nats. Any CoGenesisError ends the cloud's part for good."""
+__all__ = ["Ask", "Live", "Private", "Taste", "alike", "fuse_live"]
+
 Private = Callable[[bytes], bool]
 """Whether the text so far may end inside something that must not show."""
-TOKENS_PER_REQUEST = 3
-"""Requests are at most one more than released tokens divided by this."""
-WORD_BEGINS = 0.5
-"""Probability that a word begins, from which the shadow is taken to stand between two."""
 LOOK_BACK = 64
 """Bytes in which the ends of T and S are compared."""
 FLOOR = 0.05
@@ -60,17 +55,6 @@ class Taste(Protocol):
     def remember(self, token: int) -> None:
         """A token that was drawn elsewhere."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """How much may be told and asked; see `settings.FuseConfig`. `trusted`: S is T."""
-
-    nats_per_token: float = 0.5
-    max_nats: float = 40.0
-    block: int = 8
-    max_requests: int = 64
-    trusted: bool = False
 
 
 def fuse_live(
@@ -103,7 +87,7 @@ def fuse_live(
         trace: gets one record for each token of the text.
         uniform: where the shadow's chance comes from; for tests.
     """
-    cloud = _Cloud(ask, live, _word_begins(steps.pieces))
+    cloud = Asking(ask, live, word_begins(steps.pieces))
     shadow = None if live.trusted else Shadow(Budget(live.nats_per_token, live.max_nats), uniform)
     run = _Run(steps, cloud, shadow, combiner, private, public_taste)
     out = TextOut(steps.stop)
@@ -124,86 +108,6 @@ def fuse_live(
             return
     if rest := out.close():
         yield rest
-
-
-@dataclass
-class _Heard:
-    """What the cloud said after a prefix of the shadow, as far as the shadow went the same way."""
-
-    ahead: list[TopLogprobs] = field(default_factory=list)
-    inside: bytes = b""
-
-    @property
-    def here(self) -> TopLogprobs | None:
-        """The candidates at this very place; None between the bytes of one of the cloud's tokens."""
-        return self.ahead[0] if self.ahead and not self.inside else None
-
-    def advance(self, piece: bytes) -> None:
-        """The shadow goes on with `piece`; at the first divergence all is dropped."""
-        self.inside += piece
-        while self.ahead and self.ahead[0].token and self.inside.startswith(self.ahead[0].token):
-            self.inside = self.inside[len(self.ahead.pop(0).token) :]
-        if not self.ahead or not self.ahead[0].token.startswith(self.inside):
-            self.ahead, self.inside = [], b""
-
-
-class _Cloud:
-    """The cloud's part: what it was shown, what it said, and when it is asked again. Knows nothing of T."""
-
-    def __init__(self, ask: Ask, live: Live, begins: NDArray[np.bool_]) -> None:
-        self.shown = b""
-        self.open = True
-        self._ask = ask
-        self._live = live
-        self._begins = begins
-        self._heard = _Heard()
-        self._tokens = self._charged = self._requests = 0
-
-    def here(self, expected: Floats) -> TopLogprobs | None:
-        """The cloud's candidates after the shadow, asked for where that is due.
-
-        Args:
-            expected: (V,) what the local model thinks comes next in the shadow.
-        """
-        if self.open and self._due(expected):
-            self._request()
-        return self._heard.here
-
-    def show(self, piece: bytes) -> None:
-        """The shadow goes on with one token."""
-        self.shown += piece
-        self._tokens += 1
-        self._heard.advance(piece)
-
-    def end(self) -> None:
-        """Nothing more is sent, and nothing said before is used."""
-        self.open = False
-        self._heard = _Heard()
-
-    def _due(self, expected: Floats) -> bool:
-        if self._heard.ahead or self._requests >= self._live.max_requests:
-            return False
-        if self._requests * TOKENS_PER_REQUEST > self._tokens:
-            return False
-        return not self.shown or float(np.exp(log_sum(expected[self._begins]))) > WORD_BEGINS
-
-    def _request(self) -> None:
-        try:
-            text = self.shown.decode()
-        except UnicodeDecodeError:  # ends in the middle of a character
-            return
-        nats = 0.0 if self._live.trusted else (self._tokens - self._charged) * self._live.nats_per_token
-        self._requests += 1
-        self._charged = self._tokens
-        try:
-            draft = self._ask(text, nats)
-        except CoGenesisError:
-            self.end()
-            return
-        if not draft.text:
-            self.end()
-            return
-        self._heard = _Heard(list(draft.positions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +135,7 @@ class _Run:
     def __init__(
         self,
         steps: Steps,
-        cloud: _Cloud,
+        cloud: Asking,
         shadow: Shadow | None,
         combiner: Combiner,
         private: Private,
@@ -330,8 +234,3 @@ def alike(text: bytes, shadow: bytes) -> int:
     """Bytes in which both end alike, LOOK_BACK at most."""
     most = min(len(text), len(shadow), LOOK_BACK)
     return next((n for n in range(most) if text[-1 - n] != shadow[-1 - n]), most)
-
-
-def _word_begins(pieces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(V,) Tokens that do not go on with the word before: they begin with neither letter nor digit."""
-    return np.array([not (piece[:1].isalnum() or piece[:1] >= b"\x80") for piece in pieces], dtype=bool)

@@ -167,12 +167,23 @@ class Shadow:
         """
         near = nearest(law.shares, public[law.ids], self.budget.room())
         self.budget.pay(near.nats)
-        at = np.flatnonzero(law.ids == token)
-        if len(at) and self._uniform() * law.shares[at[0]] < near.shares[at[0]]:
+        kept, beyond = coupled(token, law, public, near)
+        if self._uniform() < kept:
             return token
-        beyond = public * near.level
-        beyond[law.ids] = np.maximum(near.shares - law.shares, 0.0)
-        return drawn(beyond if beyond.sum() > 0 else public, self._uniform())
+        return drawn(beyond, self._uniform())
+
+
+def coupled(token: int, law: Law, public: Shares, near: Near) -> tuple[float, Shares]:
+    """The probability that the shadow takes `token` over, and (V,) what it is drawn from otherwise.
+
+    Over tokens drawn from `law`, and others for the rest of 1, the shadow's token has the shares of `near`;
+    and no way of drawing it takes over more.
+    """
+    beyond = public * near.level
+    beyond[law.ids] = np.maximum(near.shares - law.shares, 0.0)
+    at = np.flatnonzero((law.ids == token) & (law.shares > 0))
+    kept = min(float(near.shares[at[0]] / law.shares[at[0]]), 1.0) if len(at) else 0.0
+    return kept, beyond if beyond.sum() > 0 else public
 
 
 def drawn(shares: Shares, number: float) -> int:
