@@ -18,6 +18,7 @@ _LOCAL = Step(Route.LOCAL)
 _OF_STORE = frozenset(("spans", "entity", "known_values", "context_overlap"))
 """Signals of rules into which the user's store goes."""
 _BY_RULE = "a rule of the policy counts what of the request is known of the user"
+_NOT_ALLOWED = "the caller asks for form live, which the policy does not allow (fuse.live.allow): form draft"
 _STRAYS = "the thread holds messages that no decision was about, so its text does not go out as it is: local"
 
 
@@ -27,6 +28,7 @@ def decide_now(request: Request, signals: Mapping[str, Any] | None = None) -> tu
     context_known = bool(found.pop("context_known", False))
     entities = found.pop("entities", None)
     missing = _missing(request.engine, context) if "spans" in found else "detection failed"
+    live = request.engine.config.fuse.live.allow
     facts = Signals(
         **found,
         entities=None if entities is None else frozenset(entities),
@@ -39,9 +41,11 @@ def decide_now(request: Request, signals: Mapping[str, Any] | None = None) -> tu
         request.engine.policy,
         context_known=context_known,
         floor=request.engine.vault.floor(request.scope),
-        caller=_caller(context),
-        capable=() if missing else EVERYTHING,
+        caller=_caller(context, live=live),
+        capable=() if missing else EVERYTHING if live else EVERYTHING - {Route.LIVE},
     )
+    if context.route == Route.LIVE and not live:
+        decision = replace(decision, reasons=(*decision.reasons, _NOT_ALLOWED))
     if decision.step.route is Route.CLOUD and strays(request.state, context):
         reasons = (*decision.reasons, _STRAYS)
         decision = replace(decision, step=Step(Route.LOCAL), reasons=reasons, on_failure=())
@@ -134,8 +138,13 @@ def _missing(engine: Engine, context: RouterContext) -> str:
     return f"environment variable {variable} is not set" if variable and not builds_only else ""
 
 
-def _caller(context: RouterContext) -> Step | None:
-    """What the calling code asks for. A level without a route is a wish for the level alone."""
+def _caller(context: RouterContext, *, live: bool) -> Step | None:
+    """What the calling code asks for. A level without a route is a wish for the level alone.
+
+    Form live, where the policy does not allow it, is a wish for form draft.
+    """
     if not (context.route or context.level):
         return None
-    return Step(Route(context.route or Route.CLOUD), Level(context.level) if context.level else None)
+    route = Route(context.route or Route.CLOUD)
+    route = Route.FUSE if route is Route.LIVE and not live else route
+    return Step(route, Level(context.level) if context.level else None)

@@ -203,7 +203,8 @@ class Engine:
         settings = self.config.models.cloud
         if settings is None:
             raise ConfigError("no cloud model is configured; add models.cloud to the policy file")
-        return Cloud(settings, audit=self.audit, gate=self.config.privacy.gate)
+        gate, trusted = self.config.privacy.gate, self.trusts_cloud
+        return Cloud(settings, audit=self.audit, gate=gate, trusted=trusted)
 
     @property
     def has_cloud(self) -> bool:

@@ -218,6 +218,12 @@ class FuseConfig(Section):
     """Length limit of a draft."""
     live: LiveConfig = LiveConfig()
 
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if self.combiner == "paper" and self.combiner_file is None:
+            raise ValueError("combiner paper needs combiner_file; make one: cogenesis train combiner --paper")
+        return self
+
 
 class LimitsConfig(Section):
     """Bounds on one request."""
