@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import ConfigError
+from cogenesis_langchain.fusion import learned
 from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, log_sum
 from cogenesis_langchain.fusion.features import Facts, Fused, Seen
 
@@ -56,8 +57,16 @@ def delta(seen: Seen) -> tuple[Floats, float]:
 
 
 def _learned(path: Path | None) -> Mix:
-    del path
-    return mean
+    if path is None:
+        return learned.shipped()
+    return learned.Learned(learned.read(_text(path)))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{path}: cannot be read; fit one: `cogenesis train combiner`") from None
 
 
 def _paper(path: Path | None) -> Mix:
@@ -85,7 +94,8 @@ def combiner(name: str, *, control: NDArray[np.bool_] | None = None, path: Path 
         path: coefficients other than the shipped ones, for `learned`; the weights, for `paper`.
 
     Raises:
-        ConfigError: no such name, or no file that it can use.
+        ConfigError: no such name, or no file.
+        ModelCorruptError: a file that does not fit.
     """
     if name not in _MADE:
         raise ConfigError(f"there is no combiner {name!r}; use one of {', '.join(COMBINERS)}")
