@@ -1,7 +1,8 @@
-"""A toy of `writer.protocol.Steps`: a model over bytes that wants to say one text. For tests."""
+"""A toy of `writer.protocol.Steps`: a model that wants to say one text. For tests."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -12,31 +13,34 @@ from numpy.typing import NDArray
 from cogenesis_langchain.errors import WriterError
 from cogenesis_langchain.fusion.distributions import TokenBytes, Vocabulary
 
-END = 256
-"""The token that ends a text; every other one is a byte."""
-_SURE = 6.0  # nats by which the next byte stands out
+_SURE = 6.0  # nats by which the next token stands out
+_WORDS = re.compile(rb"\s*\S+|\s+")
 
 
 class FakeSteps:
-    """Says `text`, byte by byte, wherever it is led; the second sequence says `shadow`, if there is one."""
+    """Says `text`, word by word, wherever it is led; the second sequence says `shadow`, if there is one.
+
+    The vocabulary: all bytes, the words of both, and one token for the end.
+    """
 
     stop: tuple[str, ...] = ()
 
     def __init__(
         self, text: str, shadow: str | None, *, delay_s: float = 0.0, cancel: threading.Event | None = None
     ) -> None:
-        self._said = [text.encode(), None if shadow is None else shadow.encode()]
+        said = [_WORDS.findall(one.encode()) for one in (text, shadow or "")]
+        pieces = [*(bytes([byte]) for byte in range(256)), *sorted({*said[0], *said[1]}), b""]
+        control = np.array([not piece for piece in pieces])
+        self.vocabulary = Vocabulary(TokenBytes(pieces, control))
+        self._said = [[self.vocabulary.tokens.ids[word] for word in words] for words in said]
+        self._beside = shadow is not None
         self._at = [0, 0]
         self._delay_s = delay_s
         self._cancel = cancel
-        control = np.zeros(END + 1, dtype=bool)
-        control[END] = True
-        pieces = [*(bytes([byte]) for byte in range(END)), b""]
-        self.vocabulary = Vocabulary(TokenBytes(pieces, control))
 
     @property
     def pieces(self) -> Sequence[bytes]:
-        """A byte each; none for the end."""
+        """Bytes and words; none for the end."""
         return self.vocabulary.tokens.pieces
 
     @property
@@ -46,12 +50,12 @@ class FakeSteps:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """(257,) The next byte of the text, or its end, stands out."""
+        """(V,) The next word of the text, or its end, stands out."""
         return self._logits(0)
 
     @property
     def shadow_logits(self) -> NDArray[np.float32]:
-        """(257,) The same of the shadow."""
+        """(V,) The same of the shadow. WriterError where there is none."""
         return self._logits(1)
 
     def feed(self, token: int | None, shadow_token: int | None = None) -> None:
@@ -63,16 +67,16 @@ class FakeSteps:
 
     def end_shadow(self) -> None:
         """Gives up the second sequence."""
-        self._said[1] = None
+        self._beside = False
 
     def ends(self, token: int) -> bool:
         """Whether this is the end."""
-        return token == END
+        return not self.pieces[token]
 
     def _logits(self, sequence: int) -> NDArray[np.float32]:
-        said, at = self._said[sequence], self._at[sequence]
-        if said is None:
+        if sequence and not self._beside:
             raise WriterError("the local model has read nothing there")
-        out = np.zeros(END + 1, dtype=np.float32)
-        out[said[at] if at < len(said) else END] = _SURE + np.log(END)
+        said, at = self._said[sequence], self._at[sequence]
+        out = np.zeros(len(self.pieces), dtype=np.float32)
+        out[said[at] if at < len(said) else -1] = _SURE + np.log(len(out))
         return out

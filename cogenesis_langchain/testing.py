@@ -144,7 +144,7 @@ class FakeWriter:
         shadow: Sequence[_Turn] | None = None,
         cancel: threading.Event | None = None,
     ) -> Iterator[FakeSteps]:
-        """The same text byte by byte, for route fuse: what `write` would say stands out at each step."""
+        """The same text, for route fuse: what `write` would say next stands out at each step."""
         from cogenesis_langchain.fake_steps import FakeSteps
 
         with self._lock:

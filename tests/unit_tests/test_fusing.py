@@ -106,14 +106,16 @@ def test_what_a_draft_asks_does_not_depend_on_the_store(
     fuse_engine: EngineMaker, cloud: RecordingCloud
 ) -> None:
     """Another person's context, the same instruction: the same bytes; also those of the sketch but frame."""
-    router_of(fuse_engine()).invoke(ASKED)
-    router_of(fuse_engine({"store": other_store()})).invoke(ASKED)
-    router_of(fuse_engine(routing=routed("sketch"))).invoke(ASKED)
-    first, second, sketch = map(json.loads, cloud.bodies)
+    engine = fuse_engine()
+    router = router_of(engine)
+    router.invoke(ASKED)
+    router_of(engine.with_rooms(store=other_store())).invoke(ASKED)
+    first, second = cloud.bodies
     assert first == second
-    sentence = first["messages"][-1]["content"].strip()
+    sketch = router_of(engine, route="sketch").invoke(ASKED, context=RouterContext(USER, dry_run=True))
+    sentence = json.loads(first)["messages"][-1]["content"].strip()
     assert sentence.startswith("Write ")
-    assert sentence in sketch["messages"][-1]["content"]
+    assert sentence in json.loads(sketch["outbound"][0]["body"])["messages"][-1]["content"]
 
 
 def test_several_drafts_in_one_request(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
@@ -281,8 +283,8 @@ def test_live_is_charged_by_what_it_released(fuse_engine: EngineMaker, cloud: Re
     found = router_of(engine).invoke(ASKED)
     first, *others = [receipt["bits"] for receipt in found["receipts"]]
     assert first == pytest.approx(engine.vocabulary.bits(Level.TOPIC) + math.log2(65))
-    assert others
-    assert all(bits >= 3 * 0.5 / math.log(2) - 1e-9 for bits in others)
+    assert 0 < len(others) <= 20 / 3 + 1
+    assert all(bits > 0 for bits in others)
     assert sum(others) <= 10 / math.log(2) + 1e-9
     (account,) = engine.audit.ledger(USER)
     assert account.spent.bits == pytest.approx(first + sum(others))
