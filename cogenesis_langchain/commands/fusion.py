@@ -114,6 +114,7 @@ def _measured(
     samples: Sequence[int],
 ) -> dict[str, Any]:
     from cogenesis_langchain.evals.fusion import alone
+    from cogenesis_langchain.evals.fusion_runs import COMPARED
 
     with bar() as progress:
         reading = progress.track(runs.golds.of(numbered), total=len(numbered), description="reading texts")
@@ -131,10 +132,12 @@ def _measured(
             rows.append(runs.walked(name, golds, walks))
             if not live.trusted:
                 sent[name] = walks
-        linkage = []
+        linkage: list[dict[str, Any]] = []
         if sent and len(golds) > 1:
-            steps_ = runs.linked(golds, sent)
-            linkage = [one for part in progress.track(list(steps_), description="attacks") for one in part]
+            attacks = runs.linked(golds, sent)
+            methods = len(sent) + len(COMPARED)
+            for part in progress.track(attacks, total=methods, description="attacks"):
+                linkage += part
     return runs.record(golds) | {"rows": [row.as_dict() for row in rows], "linkage": linkage}
 
 

@@ -8,7 +8,7 @@ capitals within a sentence masked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cogenesis_langchain.evals.attackers import Holdings, Seen
@@ -23,27 +23,24 @@ _WITHIN = re.compile(r"(?<=[\w,;:] )[A-Z][\w'-]*")
 
 
 def linked(
-    persons: Sequence[Person], golds: Sequence[Gold], sent: Mapping[str, Sequence[Sequence[str]]]
+    held: Holdings, golds: Sequence[Gold], method: str, sent: Sequence[Sequence[str]]
 ) -> list[dict[str, Any]]:
-    """How often the worst attacker names the writer, by method and share of the text.
+    """How often the worst attacker names the writer, by share of the text.
 
     Args:
-        persons: everybody whose profile the attacker holds.
+        held: everybody whose profile the attacker holds; `golds` name persons by their number there.
         golds: whose texts they are.
-        sent: method -> for each of `golds` what had gone up at each of `SHARES`.
+        method: of sending, for the record.
+        sent: for each of `golds` what had gone up at each of `SHARES`.
     """
-    from cogenesis_langchain.embed import Embedder
-
-    held = Holdings(persons, Embedder.default())
     found = []
-    for method, texts in sent.items():
-        for number, share in enumerate(SHARES):
-            seen = [
-                Seen(gold.person, persons[gold.person].tasks[0], up[number])
-                for gold, up in zip(golds, texts, strict=True)
-            ]
-            worst = max(attack(seen, held)[1], key=lambda one: one.top1)
-            found.append({"method": method, "share": share} | worst.as_dict())
+    for number, share in enumerate(SHARES):
+        seen = [
+            Seen(gold.person, held.persons[gold.person].tasks[0], up[number])
+            for gold, up in zip(golds, sent, strict=True)
+        ]
+        worst = max(attack(seen, held)[1], key=lambda one: one.top1)
+        found.append({"method": method, "share": share} | worst.as_dict())
     return found
 
 

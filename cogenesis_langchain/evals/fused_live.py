@@ -1,15 +1,16 @@
 """Form `live` on true texts: the loop that users run, with the true text forced on it, and what then went up.
 
-The loop, the shadow and its budget are the product's (`fuse.live`), a stand-in in this process continues the
-shadow, and only the choice of the text's next token is taken over: it is the true one. So the prefix that the
-cloud's candidates come from is one that would really have been released. Walks are kept on disk, as they take
-long; they hold shadows of private texts, so remove the folder afterwards.
+The loop, the shadow and its budget are the product's (`fuse.live`), and a stand-in in this process continues
+the shadow. Only the text's tokens are not drawn but the true ones, so that the prefix that the cloud's
+candidates come from is one that would really have been released. Walks are kept on disk, as they take long;
+they hold shadows of private texts.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ from cogenesis_langchain.evals.fusion import Row, row
 from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder
-from cogenesis_langchain.fuse.live import Live, Private, fuse_live
+from cogenesis_langchain.fuse.asking import Live
+from cogenesis_langchain.fuse.live import Private, fuse_live
 from cogenesis_langchain.fusion.combiners import Combiner
 from cogenesis_langchain.fusion.distributions import log_softmax
 from cogenesis_langchain.fusion.shadow import Law
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 LIKELIEST = 64
 """Tokens that the shadow may take over."""
+WIDTH = 64
+"""Likeliest tokens that the text's next one may be drawn from, besides the true one."""
 MOST_LISTED = 256
 """Candidates where the endpoint gives as many as are wanted."""
 
@@ -115,32 +119,44 @@ class Walks:
         return found
 
     def _walk(self, gold: Gold, prompts: dict[str, Prompt], live: Live, private: Private) -> Walk:
-        truth, nll = gold.tokens.tolist(), list[float]()
         asked, trace = list[tuple[int, str]](), list[TokenTrace]()
         task = prompts["b" if live.trusted else "0"]
+        truth = _Forced(gold.tokens.tolist())
 
         def ask(text: str, nats: float) -> Draft:  # noqa: ARG001 - nobody is charged here
-            asked.append((len(nll), text))
+            asked.append((len(truth.nll), text))
             return self._cloud().drafted(task, text, tokens=live.block, k=self._k, rng=None)
 
-        rng = np.random.default_rng(gold.person)
+        chance = np.random.default_rng(gold.person).random
         shadow = None if live.trusted else task
         with self._writer().steps(prompts["w"], scope="", shadow=shadow) as steps:
-            list(
-                fuse_live(
-                    steps,
-                    ask,
-                    self._combiner,
-                    live,
-                    Forced(truth, nll),
-                    private,
-                    max_tokens=len(truth),
-                    trace=trace,
-                    uniform=rng.random,
-                )
+            size = len(gold.tokens)
+            written = fuse_live(
+                steps, ask, self._combiner, live, truth, private, max_tokens=size, trace=trace, uniform=chance
             )
+            deque(written, maxlen=0)
         heard = sum(one.by != "local" for one in trace)
-        return Walk(nll, asked, heard, sum(one.shadow is not None for one in trace))
+        return Walk(truth.nll, asked, heard, sum(one.shadow is not None for one in trace))
+
+
+class _Forced:
+    """A `fuse.live.Taste` that draws the true text from the whole distribution, and notes what that cost."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = tokens
+        self.nll: list[float] = []
+
+    def law(self, logits: NDArray[np.floating]) -> Law:
+        logs = log_softmax(logits.astype(np.float32))
+        token = self._tokens[len(self.nll)]
+        self.nll.append(-float(logs[token]))
+        ids = np.union1d(np.argpartition(-logs, WIDTH)[:WIDTH], token)
+        return Law(ids, np.exp(logs[ids], dtype=np.float64))
+
+    def draw(self, law: Law) -> int:  # noqa: ARG002 - the true text is forced on it
+        return self._tokens[len(self.nll) - 1]
+
+    def remember(self, token: int) -> None: ...
 
 
 def walked(setting: str, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fused_live, fusion
+from cogenesis_langchain.evals.attackers import Holdings
 from cogenesis_langchain.evals.fused_live import Walk, Walks
 from cogenesis_langchain.evals.fusion import Row
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.persons import Person
-from cogenesis_langchain.fuse.live import Live
+from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary
 from cogenesis_langchain.ingest import profile_values
@@ -23,6 +24,9 @@ from cogenesis_langchain.types import ContextItem
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
+
+COMPARED = ("the true text", "the true text, masked", "draft")
+"""What is attacked beside the shadows of form live."""
 
 
 class Runs:
@@ -97,20 +101,20 @@ class Runs:
     def linked(
         self, golds: Sequence[Gold], sent: Mapping[str, Sequence[Walk]]
     ) -> Iterator[list[dict[str, Any]]]:
-        """How often the writer is found, method by method."""
-        texts = [self._text(gold) for gold in golds]
-        own = [
-            fused_linkage.masked(text, self._persons[g.person]) for text, g in zip(texts, golds, strict=True)
-        ]
+        """How often the writer is found, method by method: `COMPARED`, then those of `sent`."""
+        from cogenesis_langchain.embed import Embedder
+
+        held = Holdings(self._persons, Embedder.default())
         shares = fused_linkage.SHARES
-        ups = {
-            "the true text": [fused_linkage.parts(text) for text in texts],
-            "the true text, masked": [fused_linkage.parts(text) for text in own],
-            **{name: [[walk.went_up(s) for s in shares] for walk in walks] for name, walks in sent.items()},
-            "draft": [[gold.sentence] * len(shares) for gold in golds],
-        }
+        texts = [self._text(gold) for gold in golds]
+        whose = [self._persons[gold.person] for gold in golds]
+        hidden = [fused_linkage.masked(text, one) for text, one in zip(texts, whose, strict=True)]
+        whole, without = ([fused_linkage.parts(text) for text in some] for some in (texts, hidden))
+        drafts = [[gold.sentence] * len(shares) for gold in golds]
+        ups = dict(zip(COMPARED, (whole, without, drafts), strict=True))
+        ups |= {name: [[one.went_up(s) for s in shares] for one in walks] for name, walks in sent.items()}
         for name, texts_of in ups.items():
-            yield fused_linkage.linked(self._persons, golds, {name: texts_of})
+            yield fused_linkage.linked(held, golds, name, texts_of)
 
     def _text(self, gold: Gold) -> str:
         pieces = self._vocabulary.tokens.pieces

@@ -1,0 +1,451 @@
+"""What fusion is worth on true texts: the figures of hand-made numbers, toy models, what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cogenesis_langchain.commands.main import app
+from cogenesis_langchain.errors import CloudError, InputError
+from cogenesis_langchain.evals import fused_draft, fused_linkage, fusion, fusion_runs, gold
+from cogenesis_langchain.evals.attackers import Holdings, Seen
+from cogenesis_langchain.evals.fused_draft import KeptDrafts, drafted
+from cogenesis_langchain.evals.fused_linkage import SHARES, linked, masked, parts
+from cogenesis_langchain.evals.fused_live import Walk, Walks, walked
+from cogenesis_langchain.evals.fusion import ORACLE, alone, forced, likeliest
+from cogenesis_langchain.evals.gold import Gold, Golds, Setting
+from cogenesis_langchain.evals.linkage import Linked
+from cogenesis_langchain.evals.persons import Person
+from cogenesis_langchain.fake_steps import FakeSteps
+from cogenesis_langchain.fuse.asking import Live
+from cogenesis_langchain.fusion.combiners import combiner
+from cogenesis_langchain.fusion.distributions import Vocabulary, log_softmax
+from cogenesis_langchain.testing import FakeEmbedder
+from cogenesis_langchain.types import Draft, TopLogprobs
+from cogenesis_langchain.writer.parts import Turn
+
+MEAN = combiner("mean")
+SETTING = Setting("toy-small", "toy-large", tokens=24)
+
+
+class Toy:
+    """A model over bytes that, the larger, the surer expects each byte of what its prompt ends with."""
+
+    def __init__(self, name: str, *, sure: float = 2.0, shift: int = 0) -> None:
+        self.name, self._sure, self._shift = name, sure, shift
+        self.asked: list[str] = []
+        self.drafts = 0
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Bytes and an end."""
+        return FakeSteps("", None).vocabulary
+
+    def tokens(self, text: str) -> list[int]:
+        """Bytes, or others where it is to be of another family."""
+        return [byte + self._shift for byte in text.encode()]
+
+    def count(self, text: str) -> int:
+        """Bytes."""
+        return len(text.encode())
+
+    def logprobs(self, prompt: Any, tokens: Any) -> Any:
+        """(n, V) Bytes that stand in the prompt are likelier."""
+        text = "".join(part for turn in prompt for part in turn.parts)
+        self.asked.append(text)
+        logits = np.zeros((len(tokens), len(self.vocabulary.tokens.pieces)), dtype=np.float32)
+        logits[:, sorted(set(text.encode()))] = self._sure
+        return np.stack([log_softmax(row) for row in logits])
+
+    def drafted(self, prompt: Any, prefix: str, *, tokens: int, k: int, rng: Any) -> Draft:
+        """Goes on with the alphabet, each letter nearly sure; another one with each number drawn."""
+        self.drafts += 1
+        first = 0 if rng is None else int(rng.integers(26))
+        said = bytes(97 + (first + len(prefix) + n) % 26 for n in range(tokens))
+        return draft_of(said)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def draft_of(said: bytes) -> Draft:
+    """A draft a byte a token, each with probability .9 and the next byte with .05."""
+    high, low = float(np.log(0.9)), float(np.log(0.05))
+    tops = [TopLogprobs(bytes([b]), high, (bytes([b]), bytes([(b + 1) % 256])), (high, low)) for b in said]
+    return Draft(tuple(tops))
+
+
+class Kept(Golds):
+    """Without the chooser of generic tasks."""
+
+    def sentence(self, person: Person) -> str:
+        """Of everybody the same."""
+        return "Write a letter."
+
+
+def person(name: str, text: str = "zebras and quiet foxes jump") -> Person:
+    """A fictional person with a true text."""
+    return Person(name, ("Write to my aunt.",), {"name": name, "facts": f"keeps {name}bees"}, (), text)
+
+
+PERSONS = [person("Ada"), person("Bob", "quartz of the vexed king")]
+NUMBERED = list(enumerate(PERSONS))
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> tuple[Toy, Toy]:
+    """A small and a large toy; of each token eight candidates are kept."""
+    monkeypatch.setattr(gold, "WIDTH", 8)
+    return Toy("toy-small", sure=1.0), Toy("toy-large", sure=3.0)
+
+
+def golds_in(folder: Path, models: Any, setting: Setting = SETTING) -> list[Gold]:
+    """What is kept there of two persons."""
+    return list(Kept(folder, setting, models).of(NUMBERED))
+
+
+def made(nll: dict[str, list[float]], number: int = 0) -> Gold:
+    """A gold text of which only the costs matter."""
+    costs = {name: np.array(values) for name, values in nll.items()}
+    tokens = np.zeros(len(costs["lw"]), dtype=np.int64)
+    return Gold(number, "Write a letter.", tokens, costs, [], [])
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+def test_the_gap_is_between_local_with_context_and_cloud_with_context() -> None:
+    """4 nats and 2: what costs 3.5 closes a quarter; the oracle takes the better of two."""
+    rest = {"l0": [0.0, 0.0], "lb": [0.0, 0.0], "cb": [0.0, 0.0]}
+    texts = [
+        made(rest | {"lw": [4.0, 4.0], "cw": [2.0, 2.0], "cg": [3.0, 9.0]}),
+        made(rest | {"lw": [4.0, 4.0], "cw": [2.0, 2.0], "cg": [5.0, 5.0]}, 1),
+    ]
+    found = {row.name: row.as_dict() for row in alone(texts)}
+    assert found["local with context"]["gap_closed"] == 0.0
+    assert (found[fusion.NEVER_SENT]["gap_closed"], found[fusion.NEVER_SENT]["never_sent"]) == (1.0, True)
+    assert found[ORACLE]["nll"] == 3.75
+    own = fusion.row("x", "y", texts, [np.array([3.5, 3.5]), np.array([3.5])]).as_dict()
+    assert (own["gap_closed"], own["gap_low"], own["gap_high"], own["tokens"]) == (0.25, 0.25, 0.25, 3)
+
+
+def test_there_is_no_share_of_a_gap_that_is_none() -> None:
+    """Where the context helps the cloud's model no further than the local one."""
+    text = made({"lw": [2.0], "cw": [2.5]})
+    assert fusion.row("x", "y", [text], [np.array([1.0])]).as_dict()["gap_closed"] is None
+
+
+def test_a_list_is_cut_where_the_endpoint_cuts_it() -> None:
+    """Two of three candidates, the rest never among them; without a limit everything, the rest as one."""
+    logs = np.log(np.array([0.2, 0.4, 0.1, 0.3]))  # the last is the rest
+    two, whole = likeliest(logs, 2), likeliest(logs, 0)
+    assert (sorted(two.ids), round(two.tail, 6)) == ([0, 1], 0.4)
+    assert np.exp(two.logprobs).sum() == pytest.approx(0.6)
+    assert sorted(whole.ids) == [0, 1, 2, 3]
+    assert np.exp(whole.logprobs).sum() + whole.tail == pytest.approx(1.0)
+
+
+def test_combiners_are_charged_for_the_true_token(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """With the whole list the mean's cost is that of the mean probability, of the source that is asked."""
+    texts = golds_in(tmp_path / "w", models)
+    rows = {row.setting: row for row in list(forced(texts, [MEAN], 0))[-1]}
+    truth = [np.exp(-np.stack([text.nll["lw"], text.nll["cg"]])).mean(axis=0) for text in texts]
+    assert rows["true text, generic"].nll == pytest.approx(-np.log(np.concatenate(truth)), abs=1e-3)
+    bare = rows["true text, instruction"].nll
+    truth = [np.exp(-np.stack([text.nll["lw"], text.nll["cb"]])).mean(axis=0) for text in texts]
+    assert bare == pytest.approx(-np.log(np.concatenate(truth)), abs=1e-3)
+
+
+# --- what is kept -----------------------------------------------------------------------------------------
+
+
+def test_only_the_person_s_own_prompts_hold_the_context(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """Of the cloud's three readings one does, the bound that is never sent; one tells nothing."""
+    golds_in(tmp_path / "w", models)
+    for toy, readings in ((models[0], 3), (models[1], 3)):
+        of_ada = toy.asked[:readings]
+        assert sum("Adabees" in text for text in of_ada) == 1
+        assert sum("aunt" in text for text in of_ada) == 2
+
+
+def test_kept_numbers_are_right_and_read_again(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """Candidates and the rest add up to 1, the true token is among them, and no model is asked twice."""
+    first = golds_in(tmp_path / "w", models)
+    asked = len(models[0].asked)
+    again = golds_in(tmp_path / "w", models)
+    assert len(models[0].asked) == asked
+    for one, other in zip(first, again, strict=True):
+        for at, token in enumerate(one.tokens):
+            rows = [other.at(at, source) for source in gold.SOURCES]
+            assert np.exp(rows).sum(axis=1) == pytest.approx(1.0)
+            place = int(np.searchsorted(other.ids[at], token))
+            assert other.ids[at][place] == token
+            assert -rows[0][place] == pytest.approx(one.nll["lw"][at], abs=1e-5)
+    assert oct((tmp_path / "w").stat().st_mode & 0o777) == "0o700"
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """As after a full disk."""
+    (whole, _) = golds_in(tmp_path / "w", models)
+    file = tmp_path / "w" / "0.npz"
+    file.write_bytes(file.read_bytes()[:100])
+    (again, _) = golds_in(tmp_path / "w", models)
+    assert (again.nll["lw"] == whole.nll["lw"]).all()
+
+
+def test_a_folder_serves_one_setting(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """Numbers of other models are not mixed in, and nobody's own folder is filled."""
+    golds_in(tmp_path / "w", models)
+    with pytest.raises(InputError, match="other models or limits"):
+        Golds(tmp_path / "w", Setting("toy-small", "toy-other"), models)  # type: ignore[arg-type]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="not empty"):
+        Golds(tmp_path / "own", SETTING, models)  # type: ignore[arg-type]
+
+
+def test_two_vocabularies_are_refused(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """Token by token only models of a family can be compared."""
+    with pytest.raises(InputError, match="share no vocabulary"):
+        golds_in(tmp_path / "w", (models[0], Toy("toy-large", shift=1)))
+
+
+# --- drafts -----------------------------------------------------------------------------------------------
+
+
+def with_drafts(folder: Path, text: str, *says: bytes) -> tuple[list[Gold], KeptDrafts]:
+    """One person with that true text, and drafts that say what they are told."""
+    toy = Toy("toy-large")
+    told = iter(says)
+    toy.drafted = lambda *_, **__: draft_of(next(told))  # type: ignore[method-assign]
+    models: Any = (Toy("toy-small"), Toy("toy-large"))
+    texts = list(Kept(folder / "w", SETTING, models).of([(0, person("Ada", text))]))
+    return texts, KeptDrafts(folder / "d", lambda: toy)  # type: ignore[arg-type,return-value]
+
+
+def rows_of(texts: list[Gold], drafts: KeptDrafts, samples: list[int]) -> dict[str, Any]:
+    """By setting."""
+    steps = drafted(texts, drafts, FakeSteps("", None).vocabulary, [MEAN], samples)
+    return {row.setting: row for row in list(steps)[-1]}
+
+
+def test_a_draft_of_the_very_text_is_followed_from_the_first_token(
+    tmp_path: Path, models: tuple[Toy, Toy]
+) -> None:
+    """Every token is a mean with the .9 that the draft gave it."""
+    texts, drafts = with_drafts(tmp_path, "quiet foxes", b"quiet foxes and more")
+    row = rows_of(texts, drafts, [1])["draft, samples 1, 12 bytes"]
+    assert row.more == {"in_step": 1.0}
+    wanted = -np.log((np.exp(-texts[0].nll["lw"]) + 0.9 * 1 / (0.9 + 0.05 + 0.05)) / 2)
+    assert row.nll == pytest.approx(wanted, abs=1e-3)
+
+
+def test_out_of_step_the_local_model_is_alone(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """Nothing in common but the beginning of everything: each later token costs what it costs locally."""
+    texts, drafts = with_drafts(tmp_path, "quiet foxes", b"0123456789 0123456789")
+    for row in rows_of(texts, drafts, [1]).values():
+        assert row.nll[1:] == pytest.approx(texts[0].nll["lw"][1:])
+        assert row.more["in_step"] <= 1 / len(texts[0].tokens)
+
+
+def test_more_samples_help_where_one_says_the_text(tmp_path: Path, models: tuple[Toy, Toy]) -> None:
+    """The second draft is heard with two samples only; drafts are made once and kept."""
+    texts, drafts = with_drafts(tmp_path, "quiet foxes", b"0123456789", b"quiet foxes and more")
+    one = rows_of(texts, drafts, [1])["draft, samples 1, 12 bytes"]
+    two = rows_of(texts, drafts, [1, 2])["draft, samples 2, 12 bytes"]
+    assert two.more["in_step"] == 1.0 > one.more["in_step"]
+    assert two.nll.sum() < one.nll.sum()
+    assert rows_of(texts, drafts, [2])["draft, samples 2, 12 bytes"].nll == pytest.approx(two.nll)
+
+
+def test_a_candidate_that_is_not_kept_counts_as_the_rest() -> None:
+    """Its probability is not given to a kept one."""
+    vocabulary = FakeSteps("", None).vocabulary
+    listed = vocabulary.listed(draft_of(b"q").positions[0], np.zeros(300, dtype=np.float32))
+    assert listed is not None
+    found = fused_draft._columns(listed, np.array([3, ord("r")], dtype=np.int32))
+    assert found.ids.tolist() == [1, 2]
+    assert np.exp(found.logprobs) == pytest.approx([0.05, 0.9])
+
+
+# --- live -------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """Gives toy steps that want to say one thing, and another in the shadow."""
+
+    def __init__(self) -> None:
+        self.shadows: list[Any] = []
+
+    @contextmanager
+    def steps(self, prompt: Any, *, scope: str, shadow: Any = None) -> Iterator[FakeSteps]:
+        """As the writer's own."""
+        self.shadows.append(shadow)
+        yield FakeSteps(SAID, None if shadow is None else BESIDE)
+
+
+SAID, BESIDE = "0" * 40, "ab cd ef gh ij kl mn op qr st "
+PROMPTS = {name: (Turn("user", (name,)),) for name in "w0b"}
+
+
+def walk(folder: Path, cloud: Any, live: Live, private: Any = lambda _: False) -> tuple[Gold, Walk, Writer]:
+    """Ada's text, forced on the loop."""
+    writer, tokens = Writer(), np.frombuffer(b"zebras and quiet foxes", dtype=np.uint8).astype(np.int64)
+    nll = {"lw": np.full(len(tokens), 9.0), "cw": np.full(len(tokens), 1.0)}
+    text = Gold(0, "Write a letter.", tokens, nll, [], [])
+    walks = Walks(folder, lambda: writer, lambda: cloud, MEAN, 20)  # type: ignore[arg-type,return-value]
+    return text, walks.of(text, lambda: PROMPTS, live, private), writer
+
+
+def test_the_true_text_is_walked_and_only_the_shadow_is_asked_about(tmp_path: Path) -> None:
+    """A cost for each token; what went up begins what went up later, and holds none of a held text."""
+    toy = Toy("toy-large")
+    text, found, writer = walk(tmp_path / "l", toy, Live(max_nats=100), lambda _: True)
+    assert len(found.nll) == len(text.tokens) == found.released
+    assert writer.shadows == [PROMPTS["0"]]
+    ups = [up for _, up in found.asked]
+    assert toy.drafts == len(ups) > 1
+    assert all(later.startswith(earlier) for earlier, later in pairwise(ups))
+    assert not any("zebra" in up for up in ups)
+    assert found.went_up(0.0) == ""
+    assert found.went_up(1.0) == ups[-1]
+
+
+def test_costs_are_those_of_the_distribution_that_the_loop_made(tmp_path: Path) -> None:
+    """A cloud that fails leaves the local model alone: it expects another byte than the true one."""
+
+    class Broken(Toy):
+        def drafted(self, *_: Any, **__: Any) -> Draft:
+            raise CloudError("no")
+
+    _, found, _ = walk(tmp_path / "l", Broken("toy-large"), Live())
+    wanted = -float(log_softmax(FakeSteps(SAID, BESIDE).logits)[ord("z")])
+    assert found.nll == pytest.approx([wanted] * len(found.nll))
+    assert (len(found.asked), found.heard) == (1, 0)
+
+
+def test_a_trusted_endpoint_sees_the_text_and_no_context(tmp_path: Path) -> None:
+    """No second sequence, no shadow tokens; each prefix begins the true text."""
+    text, found, writer = walk(tmp_path / "l", Toy("toy-large"), Live(trusted=True))
+    truth = bytes(text.tokens.tolist()).decode()
+    assert writer.shadows == [None]
+    assert found.released == 0
+    assert all(truth.startswith(up) for _, up in found.asked)
+
+
+def test_a_walk_is_kept_by_its_setting(tmp_path: Path) -> None:
+    """The same is read again; another budget is walked anew; a file that is none is named."""
+    _, first, _ = walk(tmp_path / "l", Toy("toy-large"), Live())
+    _, again, writer = walk(tmp_path / "l", Toy("toy-large"), Live())
+    assert (again, writer.shadows) == (first, [])
+    _, _, writer = walk(tmp_path / "l", Toy("toy-large"), Live(nats_per_token=4.0))
+    assert len(writer.shadows) == 1
+    for file in (tmp_path / "l").glob("*.json"):
+        file.write_text("{}")
+    with pytest.raises(InputError, match="no kept walk"):
+        walk(tmp_path / "l", Toy("toy-large"), Live())
+
+
+def test_walks_are_reported_per_token(tmp_path: Path) -> None:
+    """Two requests and three heard of four tokens."""
+    text = made({"lw": [4.0] * 4, "cw": [2.0] * 4})
+    row = walked("live", "mean", [text], [Walk([3.0] * 4, [(0, ""), (3, "ab")], 3, 4)]).as_dict()
+    assert row["more"] == {"requests_per_token": 0.5, "heard": 0.75, "released": 1.0}
+    assert row["gap_closed"] == 0.5
+
+
+# --- linkage ----------------------------------------------------------------------------------------------
+
+
+def test_the_worst_attacker_counts_on_what_had_gone_up_at_each_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each text is assigned to its own person, with the request that the attacker does not see in it."""
+    met: list[list[Seen]] = []
+
+    def attacked(seen: list[Seen], held: Holdings) -> dict[int, list[Linked]]:
+        met.append(seen)
+        return {1: [Linked(name, top1, 0.0, 1.0, 1.0, 0.0, 1.0) for name, top1 in (("a", 0.2), ("b", 0.5))]}
+
+    monkeypatch.setattr(fused_linkage, "attack", attacked)
+    texts = [made({"lw": [1.0], "cw": [1.0]}, 1), made({"lw": [1.0], "cw": [1.0]}, 0)]
+    held = Holdings(PERSONS, FakeEmbedder())
+    found = linked(held, texts, "live", [[f"{n} at {share}" for share in SHARES] for n in range(2)])
+    assert [(one["share"], one["attacker"], one["top1"]) for one in found] == [(s, "b", 0.5) for s in SHARES]
+    assert [(one.person, one.request, one.text) for one in met[1]] == [
+        (1, "Write to my aunt.", "0 at 0.25"),
+        (0, "Write to my aunt.", "1 at 0.25"),
+    ]
+
+
+def test_masking_hides_the_profile_s_words_and_names_within_sentences() -> None:
+    """Name, age and place anywhere; other capitals where no sentence begins."""
+    ada = Person("ada", ("x",), {"name": "Ada Thornquist", "age": "44", "location": "Brackwater"})
+    hidden = masked("Dear Bob, ada is 44. She left brackwater with Carol.", ada)
+    for word in ("ada", "44", "brackwater", "Carol", "Bob"):
+        assert word not in hidden
+    assert "She left" in hidden
+    assert parts("0123456789") == ["0", "01", "01234", "0123456789"]
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Toys in place of catalogue models, and a file of two persons."""
+    monkeypatch.setattr(gold, "WIDTH", 8)
+    monkeypatch.setattr(gold, "InProcess", lambda name: Toy(name, sure=3.0 if "1.5b" in name else 1.0))
+    monkeypatch.setattr(fusion_runs.models, "locate", lambda name: Path(name))
+    monkeypatch.setattr(Golds, "sentence", Kept.sentence)
+    file = tmp_path / "persons.jsonl"
+    lines = [
+        {"id": one.id, "tasks": list(one.tasks), "profile": {"Name": one.id}, "gold": one.gold}
+        for one in PERSONS
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    return file
+
+
+def test_the_command_prints_every_way_in_both_forms(toys: Path, tmp_path: Path) -> None:
+    """JSON for machines with the bound marked; a table that says what is never sent; a second run agrees."""
+    arguments = ["eval", "fusion", "--data", str(toys), "--combiners", "mean,delta", "--samples", "1"]
+    arguments += ["--work", str(tmp_path / "w"), "--tokens", "16"]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    ways = {(row["setting"], row["name"]) for row in found["rows"]}
+    assert {
+        ("alone", ORACLE),
+        ("true text, generic", "delta"),
+        ("draft, samples 1, 12 bytes", "mean"),
+    } <= ways
+    assert [row["name"] for row in found["rows"] if row["never_sent"]] == [fusion.NEVER_SENT]
+    assert (found["persons"], found["tokens"]) == (2, 32)
+    shown = CliRunner().invoke(app, arguments)
+    assert "never sent" in shown.stdout
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--forms", "text,dream"], "no 'dream'"),
+        (["--combiners", "magic"], "no 'magic'"),
+        (["--from", "99"], "`gold`"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_any_model_is_loaded(
+    toys: Path, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the option named."""
+    monkeypatch.setattr(gold, "InProcess", None)
+    done = CliRunner().invoke(app, ["eval", "fusion", "--data", str(toys), *arguments])
+    assert isinstance(done.exception, InputError)
+    assert says in str(done.exception)
