@@ -6,6 +6,7 @@ after the shadow, and on what the cloud said of it.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -99,9 +100,9 @@ class Asking:
         return not self.shown or float(np.exp(log_sum(expected[self._begins]))) > WORD_BEGINS
 
     def _request(self) -> None:
-        try:
-            text = self.shown.decode()
-        except UnicodeDecodeError:  # ends in the middle of a character
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(self.shown)
+        if decoder.getstate()[0]:  # ends in the middle of a character
             return
         nats = 0.0 if self._live.trusted else (self._tokens - self._charged) * self._live.nats_per_token
         self._requests += 1
