@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -123,6 +124,7 @@ def advice(config: Config, policy: Policy) -> Iterator[str]:
     sending = [rule for rule in policy.rules if rule.step.route.sends]
     if config.models.cloud is None and (sending or policy.default.route.sends):
         yield "key 'models.cloud': no cloud model is named, so every request is answered locally"
+    yield from _fuse_advice(config, policy)
     if policy.default.level is Level.FREE:
         yield f"key 'routing.default': {_UNBOUNDED}"
     for rule in policy.rules:
@@ -144,6 +146,34 @@ def _ledger_advice(config: Config, policy: Policy) -> Iterator[str]:
                 f"{where}: {step} has no bound in bits, so it never fits under "
                 "privacy.ledger.max_bits_per_day, and what is more private happens instead"
             )
+
+
+def _fuse_advice(config: Config, policy: Policy) -> Iterator[str]:
+    """What route fuse needs, and what its form live gives away."""
+    routes = {step.route for step in policy.steps}
+    if config.models.local.provider != "llama_cpp" and routes & {Route.FUSE, Route.LIVE}:
+        yield "key 'models.local.provider': route fuse needs llama_cpp; until then a sketch is made instead"
+    if Route.LIVE not in routes:
+        return
+    live, caps, cloud = config.fuse.live, config.privacy.ledger, config.models.cloud
+    if cloud is not None and config.privacy.lists(cloud.base_url):
+        yield "key 'privacy.trusted_endpoints': the cloud is listed, so form live sends it requests and texts"
+        return
+    bits = live.max_nats / math.log(2)
+    yield f"key 'fuse.live': form live may give away {bits:.0f} bits of each text, besides kind and topic"
+    if caps.max_bits_per_day is not None and caps.max_bits_per_day < bits:
+        yield (
+            f"key 'privacy.ledger.max_bits_per_day': {caps.max_bits_per_day:g} end the cloud's part of a "
+            "text in form live early: raise it, or lower fuse.live.max_nats"
+        )
+    requests = min(live.max_requests, int(live.max_nats / live.nats_per_token / 3) + 1)
+    least = min(config.privacy.gate.max_requests_per_live_run, caps.max_requests_per_day or requests)
+    if least < requests:
+        yield (
+            f"key 'fuse.live': one text may take {requests} requests, and the smaller of "
+            "privacy.gate.max_requests_per_live_run and privacy.ledger.max_requests_per_day ends the cloud's "
+            f"part after {least}"
+        )
 
 
 def _entity_advice(rule: str, used: Iterable[str], presidio: Mapping[str, Any] | Path) -> Iterator[str]:

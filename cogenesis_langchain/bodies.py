@@ -18,6 +18,7 @@ from cogenesis_langchain.types import GenericTask, Level, Outbound, Route, Step
 KIND_ONLY = "the topic is a known value of the user: only the kind is told"
 ALL_KNOWN = "the words of the generic task are known values of the user: local"
 CANNOT_ASK = "form live of fuse makes its bodies while it writes, so nobody can be asked first: form draft"
+FIRST_OF = "form live: this is the first of up to {} requests; the others are made while the text is written"
 
 
 def generic(request: Request) -> Update:
@@ -41,17 +42,26 @@ def generic(request: Request) -> Update:
     try:
         request.engine.writer.load()  # what nobody can write out need not be asked for
         if trusted:
-            return request.prepared(body(request, step, live_sentence(request, step)))
-        return _vetted(request, step, GenericTask(**cast("dict[str, Any]", told)))
+            update = request.prepared(body(request, step, live_sentence(request, step)))
+        else:
+            update = _vetted(request, step, GenericTask(**cast("dict[str, Any]", told)))
     except NOT_SENT as error:
         return request.stay(why(error))
+    if step.route is Route.LIVE and not _sends(request):
+        warnings = update.get("warnings", request.state["warnings"])
+        update["warnings"] = [*warnings, FIRST_OF.format(request.engine.config.fuse.live.max_requests)]
+    return update
+
+
+def _sends(request: Request) -> bool:
+    return not (request.context.dry_run or request.engine.policy.observe)
 
 
 def _moved(request: Request, step: Step) -> Update | None:
     """What is prepared in place of a form of fuse that cannot be had here; None where it can."""
     if step.route is Route.LIVE and request.state["ask"]:
         return _again(request, request.stay(CANNOT_ASK, Step(Route.FUSE, step.level)))
-    probe = not (request.context.dry_run or request.engine.policy.observe or request.state["ask"])
+    probe = _sends(request) and not request.state["ask"]
     reason = unable(request, step.route, probe=probe)
     return _again(request, request.stay(reason, Step(Route.SKETCH, step.level))) if reason else None
 

@@ -45,8 +45,10 @@ def body(request: Request, step: Step, sentence: Sendable) -> Outbound:
         return cloud.prepare(sketch_messages(sentence))
     if step.route is Route.LIVE:
         return continuation(request, draft_messages(sentence), "")
+    can = request.engine.capabilities(probe=False)
+    samples = 1 if can is not None and not can.samples else fuse.samples
     limit = fuse.draft_tokens
-    return cloud.prepare(draft_messages(sentence), max_tokens=limit, logprobs=TOP, samples=fuse.samples)
+    return cloud.prepare(draft_messages(sentence), max_tokens=limit, logprobs=TOP, samples=samples)
 
 
 def continuation(request: Request, messages: list[CloudMessage], shadow: str) -> Outbound:

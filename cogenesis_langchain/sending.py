@@ -19,7 +19,7 @@ from cogenesis_langchain.conversing import Conversation
 from cogenesis_langchain.deciding import decide_now
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import AuditError, CloudError, GateError, GateHit, SketchError
-from cogenesis_langchain.fusing import written
+from cogenesis_langchain.fusing import unable, written
 from cogenesis_langchain.fusion.records import drafts_text, traces_text
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import intern_message
@@ -39,7 +39,7 @@ from cogenesis_langchain.request import (
 from cogenesis_langchain.sketch import parse_sketch
 from cogenesis_langchain.state import RouterState, names
 from cogenesis_langchain.streaming import emit
-from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch, TokenTrace
+from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch, Step, TokenTrace
 
 
 class Sending:
@@ -83,6 +83,8 @@ class Sending:
     ) -> Update:
         """What comes back: a sketch, drafts, or the whole text."""
         route = request.step().route
+        if reason := unable(request, route, probe=True):  # with `ask`, nobody was asked before the approval
+            return request.stay(reason, Step(Route.SKETCH, request.step().level))
         if route is Route.LIVE:
             return self._conversed(request, config, Conversation(request, outbound, permit, timings), timings)
         with clock(timings, "cloud_ms"):

@@ -81,6 +81,11 @@ def decision(**changes: Any) -> dict[str, Any]:
 
 LIMIT = {"max_requests_per_day": 3}
 CAPPED = {"privacy": {"ledger": {"max_bits_per_day": 60}}}
+CAPPED_LOW = {"privacy": {"ledger": {"max_bits_per_day": 40}}}
+LIVE = {"fuse": {"live": {"allow": True}}}
+STAND_IN = {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1"}
+TRUSTED = {"models": {"cloud": STAND_IN}, "privacy": {"trusted_endpoints": ["http://127.0.0.1:9"]}}
+SERVED = {"models": {"local": STAND_IN}}
 
 
 def test_the_design_file_reads_as_written(tmp_path: Path) -> None:
@@ -502,6 +507,11 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
         ({"routing": {"default": {"route": "sketch", "level": "free"}}} | CAPPED, "never fits under"),
         ({"privacy": {"mode": "observe"}}, "sends nothing"),
         (decision(action={"route": "cloud"}), "add {label: public}"),
+        (decision(action={"route": "live"}) | LIVE, "58 bits of each text"),
+        (decision(action={"route": "fuse", "form": "live"}) | LIVE | CAPPED_LOW, "end the cloud's part"),
+        (decision(action={"route": "live"}) | LIVE | {"privacy": {"ledger": LIMIT}}, "part after 3"),
+        (decision(action={"route": "live"}) | LIVE | TRUSTED, "sends it requests and texts"),
+        (decision(action={"route": "fuse"}) | SERVED, "route fuse needs llama_cpp"),
         (decision(), "no cloud model"),
         (decision(rules={"entity": "CREDIT_CRAD"}), "did you mean 'CREDIT_CARD'?"),
     ],
@@ -509,6 +519,52 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
 def test_warnings_say_what_may_surprise(source: dict[str, Any], expected: str) -> None:
     """A valid policy that may not do what its author thinks is accepted with a warning."""
     assert any(expected in warning for warning in load(source).warnings)
+
+
+@pytest.mark.parametrize(
+    ("action", "step"),
+    [
+        ({"route": "fuse"}, Step(Route.FUSE, Level.TOPIC)),
+        ({"route": "fuse", "form": "draft", "level": "kind"}, Step(Route.FUSE, Level.KIND)),
+        ({"route": "fuse", "form": "live", "level": "kind"}, Step(Route.LIVE, Level.KIND)),
+        ({"route": "live"}, Step(Route.LIVE, Level.TOPIC)),
+    ],
+)
+def test_the_forms_of_fuse_are_steps_of_their_own(action: dict[str, Any], step: Step) -> None:
+    """In a rule, after a failure and by default."""
+    config = load(decision(action=action) | LIVE)
+    assert config.policy().rules[0].step == step
+    assert load({"routing": {"default": action}} | LIVE).policy().default == step
+    after = load(decision(action={"route": "mask"}, on_failure=[action]) | LIVE).policy()
+    assert after.rules[0].on_failure == (step,)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (decision(action={"route": "live"}), "fuse.live.allow"),
+        (decision(action={"route": "fuse", "form": "live"}), "routing.decisions[0].action"),
+        (decision(action={"route": "mask"}, on_failure=[{"route": "live"}]), "on_failure[0]"),
+        ({"routing": {"default": {"route": "live"}}}, "routing.default"),
+        (decision(action={"route": "live", "ask": True}) | LIVE, "nobody can be asked first"),
+        (decision(action={"route": "live", "level": "free"}) | LIVE, "tells topic or kind"),
+        (decision(action={"route": "sketch", "form": "live"}), "form belongs to route fuse"),
+        (decision(action={"route": "fuse", "form": "lively"}), "'live'"),
+        (decision(on_failure=[{"form": "live", "level": "kind"}]), "form belongs to route fuse"),
+        ({"fuse": {"combiner": "paper"}}, "needs combiner_file"),
+        ({"fuse": {"combiner": "leraned"}}, "did you mean 'learned'?"),
+        ({"fuse": {"live": {"max_nats": 0}}}, "fuse.live.max_nats"),
+    ],
+)
+def test_what_fuse_does_not_take(source: dict[str, Any], expected: str) -> None:
+    """Form live is switched on apart from being named; what it cannot do is refused with the fix."""
+    assert expected in complaint(source)
+
+
+def test_no_shipped_policy_allows_form_live() -> None:
+    """Strict says so in so many words."""
+    assert not any(load(f"preset:{name}").fuse.live.allow for name in PRESETS)
+    assert "live: {allow: false}" in preset_text("strict")
 
 
 def test_a_cap_in_bits_that_every_step_can_meet_is_no_surprise() -> None:
