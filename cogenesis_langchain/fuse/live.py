@@ -31,8 +31,10 @@ __all__ = ["Ask", "Live", "Private", "Taste", "alike", "fuse_live"]
 
 Private = Callable[[bytes], bool]
 """Whether the text so far may end inside something that must not show."""
+LEAST = 12
+"""Bytes in which the ends of T and S must be alike for T to hear the cloud: two or three words."""
 LOOK_BACK = 64
-"""Bytes in which the ends of T and S are compared."""
+"""Bytes in which they are compared."""
 FLOOR = 0.05
 """Share of the uncut public distribution in what the shadow is drawn from: nothing is ruled out."""
 
@@ -164,9 +166,9 @@ class _Run:
         listed = self._steps.vocabulary.listed(top, by) if top else None
         if generic is not None:
             self._public = self._drawn_from(generic, listed)
-        if top is None or listed is None:
+        matched = None if self._text == self._cloud.shown else alike(self._text, self._cloud.shown)
+        if top is None or listed is None or (matched is not None and matched < LEAST):
             return _Place(logits)
-        matched = alike(self._text, self._cloud.shown) if self._shadow else None
         fused = self._combiner.fuse(local, listed, generic, Facts(self._position, matched))
         if not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
             return _Place(logits)

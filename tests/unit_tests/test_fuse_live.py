@@ -355,3 +355,15 @@ def test_alike_counts_bytes_from_the_end() -> None:
     assert alike(b"we are happy", b"you are happy") == len(b" are happy")
     assert alike(b"", b"you") == 0
     assert alike(b"x" * 500, b"x" * 500) == room.LOOK_BACK
+
+
+def test_the_cloud_is_not_heard_where_the_texts_differ() -> None:
+    """Two or three words must be the same before T takes what the cloud says of S."""
+    _, trace = written(Toy("nora", eager=3.0), talkative(), Live(0.01, 1000.0))
+    text, shadow = b"", b""
+    for one in trace:
+        if one.by != "local":
+            assert text == shadow or alike(text, shadow) >= room.LEAST
+        text, shadow = text + one.piece, shadow + (one.shadow or b"")
+    assert any(one.by == "local" and one.shadow for one in trace)
+    assert trace[0].by != "local"
