@@ -1,4 +1,4 @@
-"""What must hold while a text is written: known values are held from their first token on, other words not."""
+"""What must hold while a text is written: known values are held from their first token on, others not."""
 
 from __future__ import annotations
 
