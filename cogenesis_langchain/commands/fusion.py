@@ -45,9 +45,11 @@ def fusion(
         int, typer.Option("--k", min=0, help="Candidates that the endpoint lists; 0: as many as wanted.")
     ] = 20,
     epsilon: Annotated[
-        list[float] | None, typer.Option("--epsilon", help="Live: nats a token. May be repeated.")
+        list[float] | None, typer.Option("--epsilon", help="Live: nats a token. Repeatable.")
     ] = None,
-    nats: Annotated[float, typer.Option("--nats", min=0.1, help="Live: nats for a whole text.")] = 40.0,
+    nats: Annotated[
+        float | None, typer.Option("--nats", min=0.1, help="Live: nats for a whole text.")
+    ] = None,
     samples: Annotated[
         list[int] | None, typer.Option("--samples", min=1, help="Draft: drafts of one task. Repeatable.")
     ] = None,
@@ -96,7 +98,7 @@ def fusion(
     with _folder(work) as folder:
         runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k)
         try:
-            found = _measured(runs, numbered, chosen, epsilon or [0.5], nats, sorted(set(samples or [1])))
+            found = _measured(runs, numbered, chosen, epsilon, nats, sorted(set(samples or [1])))
         finally:
             runs.close()
     if as_json:
@@ -109,12 +111,13 @@ def _measured(
     runs: Runs,
     numbered: Sequence[tuple[int, Any]],
     forms: Sequence[str],
-    epsilon: Sequence[float],
-    nats: float,
+    epsilon: Sequence[float] | None,
+    nats: float | None,
     samples: Sequence[int],
 ) -> dict[str, Any]:
     from cogenesis_langchain.evals.fusion import alone
     from cogenesis_langchain.evals.fusion_runs import COMPARED
+    from cogenesis_langchain.fuse.asking import Live
 
     with bar() as progress:
         reading = progress.track(runs.golds.of(numbered), total=len(numbered), description="reading texts")
@@ -127,7 +130,8 @@ def _measured(
             steps = runs.drafted(golds, samples)
             rows += list(progress.track(steps, total=len(golds), description="drafts"))[-1]
         sent: dict[str, Any] = {}
-        for name, live in runs.lives(epsilon if "live" in forms else (), nats, "trusted" in forms).items():
+        each = (epsilon or [Live().nats_per_token]) if "live" in forms else []
+        for name, live in runs.lives(each, nats, "trusted" in forms).items():
             walks = list(progress.track(runs.walks(golds, live), total=len(golds), description=name))
             rows.append(runs.walked(name, golds, walks))
             if not live.trusted:

@@ -8,6 +8,7 @@ they hold shadows of private texts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import deque
@@ -93,6 +94,7 @@ class Walks:
         cloud: what stands in for the endpoint.
         combiner: see `fusion.combiners`.
         k: candidates that the endpoint lists; 0: as many as wanted.
+        mark: what else a walk depends on: the coefficients of the combiner.
     """
 
     def __init__(
@@ -102,15 +104,16 @@ class Walks:
         cloud: Callable[[], InProcess],
         combiner: Combiner,
         k: int,
+        mark: str = "",
     ) -> None:
         make_folder(folder)
-        self._folder, self._writer, self._cloud = folder, writer, cloud
+        self._folder, self._writer, self._cloud, self._mark = folder, writer, cloud, mark
         self._combiner, self._k = combiner, k or MOST_LISTED
 
     def of(self, gold: Gold, prompts: Callable[[], dict[str, Prompt]], live: Live, private: Private) -> Walk:
         """The walk along one person's text. `prompts`: see `gold.Golds.prompts`."""
-        told = "trusted" if live.trusted else f"{live.nats_per_token:g}-{live.max_nats:g}"
-        file = self._folder / f"{gold.person}.{told}.{self._combiner.name}.{self._k}.json"
+        how = repr((live, self._combiner.name, self._k, self._mark))
+        file = self._folder / f"{gold.person}.{hashlib.sha256(how.encode()).hexdigest()[:16]}.json"
         if (found := _read(file)) is None:
             found = self._walk(gold, prompts(), live, private)
             half = file.with_suffix(".part")

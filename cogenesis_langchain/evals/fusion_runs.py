@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from cogenesis_langchain.evals.fusion import Row
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.fuse.asking import Live
+from cogenesis_langchain.fusion import learned
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary
 from cogenesis_langchain.ingest import profile_values
@@ -75,19 +78,19 @@ class Runs:
         kept = fused_draft.KeptDrafts(self._folder / "drafts", lambda: self.golds.models[1])
         return fused_draft.drafted(golds, kept, self._vocabulary, self._combiners, samples)
 
-    def lives(self, epsilon: Sequence[float], nats: float, trusted: bool) -> Mapping[str, Live]:
-        """The settings of form live by name."""
-        found = {f"live, {each:g} nats a token": Live(each, nats) for each in epsilon}
-        return found | ({"live, trusted": Live(trusted=True)} if trusted else {})
+    def lives(self, epsilon: Sequence[float], nats: float | None, trusted: bool) -> Mapping[str, Live]:
+        """The settings of form live by name; without numbers those that are the default."""
+        usual = Live()
+        each = [replace(usual, nats_per_token=one, max_nats=nats or usual.max_nats) for one in epsilon]
+        found = {f"live, {live.nats_per_token:g} nats a token": live for live in each}
+        return found | ({"live, trusted": replace(usual, trusted=True)} if trusted else {})
 
     def walks(self, golds: Sequence[Gold], live: Live) -> Iterator[Walk]:
         """Each text in turn, by the last of the combiners."""
+        one = self._combiners[-1]
+        mark = _coefficients() if one.name == "learned" else ""
         walks = Walks(
-            self._folder / "live",
-            lambda: self._writer,
-            lambda: self.golds.models[1],
-            self._combiners[-1],
-            self._k,
+            self._folder / "live", lambda: self._writer, lambda: self.golds.models[1], one, self._k, mark
         )
         for gold in golds:
             person = self._persons[gold.person]
@@ -133,3 +136,8 @@ class Runs:
 
         name = self._setting.local
         return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
+
+
+def _coefficients() -> str:
+    """The shipped ones, as text."""
+    return files("cogenesis_langchain").joinpath("data", learned.FILE).read_text(encoding="utf-8")

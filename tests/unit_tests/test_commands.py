@@ -47,7 +47,7 @@ COMMANDS = (
     "context export", "context purge", "ledger", "ledger show", "models", "models list", "models pull",
     "models verify", "receipts",
     "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
-    "bench write", "eval", "eval detection", "eval evasion", "eval generalize", "eval linkage",
+    "bench write", "eval", "eval detection", "eval evasion", "eval fusion", "eval generalize", "eval linkage",
     "train", "train chooser",
     "vocabulary", "vocabulary show", "vocabulary check", "vocabulary suggest",
 )  # fmt: skip
