@@ -6,7 +6,7 @@ deterministic: the same numbers give the same coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.evals.fusion import likeliest
 from cogenesis_langchain.evals.gold import Gold
+from cogenesis_langchain.fuse.live import alike
 from cogenesis_langchain.fusion.features import Facts, Head, Seen, scalars
-from cogenesis_langchain.fusion.learned import Gates, experts, log_rest
+from cogenesis_langchain.fusion.learned import RESTS, Gates, experts, log_rest
 
 Numbers = NDArray[np.float64]
 
-_ROUNDS = 500
+_LAST = 24  # tokens whose bytes are compared
+_ROUNDS = 400
 _STEP = 0.05
 _PENALTY = 0.02  # on large coefficients, chosen by cross-validation over persons
 
@@ -52,23 +54,58 @@ class Material:
 
 
 def material(gold: Gold, variant: Variant) -> Material:
-    """Every position of a gold text."""
-    seen, worth = zip(*_positions(gold, variant), strict=True)
-    return Material(np.array(seen), np.array(worth))
+    """Every position of a gold text, the cloud having seen just this text."""
+    places = range(len(gold.tokens))
+    return _material(gold, ((at, at, Facts(at, rest=True)) for at in places), variant)
 
 
-def _positions(gold: Gold, variant: Variant) -> Iterator[tuple[Numbers, Numbers]]:
-    for at, token in enumerate(gold.tokens):
-        local = gold.at(at, "lw").astype(np.float32)
-        generic = gold.at(at, variant.generic).astype(np.float32) if variant.generic else None
-        listed = likeliest(gold.at(at, variant.cloud), variant.k)
-        seen = Seen.of(local, listed, generic, Facts(at, rest=True))
-        head = Head.of(seen)
-        inside, rest = experts(head)
-        place = int(np.searchsorted(gold.ids[at], token))
-        found = np.flatnonzero(head.ids == place)
-        worth = inside[:, int(found[0])] if len(found) else rest + log_rest(head, seen, place)
-        yield scalars(head, seen), worth.astype(np.float64)
+def elsewhere(gold: Gold, variant: Variant, pieces: Sequence[bytes]) -> Material:
+    """As `material`, the cloud having seen another text: up to another place of the same one.
+
+    That is what a draft or a shadow is where it has parted from the text. Of each token once the place whose
+    last bytes agree best, and once any place. `pieces` (n,): the bytes of the gold tokens.
+    """
+    before = [b"".join(pieces[max(0, at - _LAST) : at]) for at in range(len(pieces))]
+    rng = np.random.default_rng(7)
+    pairs = []
+    for at in range(1, len(pieces)):
+        others = [other for other in range(1, len(pieces)) if other != at]
+        best = max(others, key=lambda other: alike(before[at], before[other]))
+        for other in (best, int(rng.choice(others))):
+            pairs.append((at, other, Facts(at, alike(before[at], before[other]), rest=True)))
+    return _material(gold, pairs, variant)
+
+
+def _material(gold: Gold, places: Iterable[tuple[int, int, Facts]], variant: Variant) -> Material:
+    """`places`: a gold token, the one before which the cloud was asked, and what is known there."""
+    found = [_position(gold, at, other, facts, variant) for at, other, facts in places]
+    return Material(np.array([seen for seen, _ in found]), np.array([worth for _, worth in found]))
+
+
+def _position(gold: Gold, at: int, other: int, facts: Facts, variant: Variant) -> tuple[Numbers, Numbers]:
+    local = gold.at(at, "lw").astype(np.float32)
+    generic = _moved(gold, at, other, variant.generic) if variant.generic else None
+    listed = likeliest(_moved(gold, at, other, variant.cloud).astype(np.float64), variant.k)
+    seen = Seen.of(local, listed, generic, facts)
+    head = Head.of(seen)
+    inside, rest = experts(head)
+    place = int(np.searchsorted(gold.ids[at], gold.tokens[at]))
+    found = np.flatnonzero(head.ids == place)
+    worth = inside[:, int(found[0])] if len(found) else rest + log_rest(head, seen, place)
+    return scalars(head, seen), worth.astype(np.float64)
+
+
+def _moved(gold: Gold, at: int, other: int, source: str) -> NDArray[np.float32]:
+    """(u + 1,) What a source says before token `other`, as columns of token `at`."""
+    there = gold.at(other, source)
+    if at == other:
+        return there.astype(np.float32)
+    ids, wanted = gold.ids[other], gold.ids[at]
+    found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    known = ids[found] == wanted
+    row = np.where(known, there[found], there[-1] - np.log(RESTS))
+    left = max(1 - float(np.exp(row).sum()), 1e-6)
+    return np.append(row, np.log(left)).astype(np.float32)
 
 
 def fit(given: Sequence[Material]) -> Numbers:
@@ -105,12 +142,19 @@ def nll(gate: Numbers, given: Sequence[Material]) -> Numbers:
     return np.asarray(-np.log(np.exp(_log_shares(gate[0] + seen @ gate[1:]) + worth).sum(axis=1)))
 
 
-def fitted(golds: Sequence[Gold]) -> Gates:
-    """Both gates, on all variants of all persons."""
-    generic, plain = (
-        fit([material(gold, one) for one in variants for gold in golds]) for variants in (GENERIC, PLAIN)
-    )
-    return Gates(generic, plain)
+def fitted(golds: Sequence[Gold], pieces: Sequence[bytes]) -> Gates:
+    """All four gates, on all persons; `pieces`: the bytes of every token of the vocabulary."""
+    gates = []
+    for variants in (GENERIC, PLAIN):
+        same = [material(gold, one) for one in variants for gold in golds]
+        apart = [
+            elsewhere(gold, one, [pieces[token] for token in gold.tokens])
+            for one in variants
+            if one.k
+            for gold in golds
+        ]
+        gates += [fit(same), fit([*same, *apart])]
+    return Gates(*gates)
 
 
 def _log_shares(logits: Numbers) -> Numbers:

@@ -43,16 +43,28 @@ EXPERTS = np.array(
 class Gates:
     """Coefficients (1 + SCALARS, K): a column makes the logit of an expert; the first row is added as it is.
 
-    `generic` and `plain`: where the local model without context was asked too, and where it was not.
+    `generic` and `plain`: where the local model without context was asked too, and where it was not. Each
+    again for a cloud that saw another text, which agrees with this one in its last bytes at most.
     """
 
     generic: Numbers = field(repr=False)
+    generic_apart: Numbers = field(repr=False)
     plain: Numbers = field(repr=False)
+    plain_apart: Numbers = field(repr=False)
+
+    def gate(self, seen: Seen) -> Numbers:
+        """The one for a position."""
+        if seen.facts.matched is None:
+            return self.generic if seen.is_generic else self.plain
+        return self.generic_apart if seen.is_generic else self.plain_apart
 
     @property
     def parameters(self) -> int:
         """How many numbers were fitted."""
-        return self.generic.size + self.plain.size
+        return sum(getattr(self, name).size for name in GATES)
+
+
+GATES = tuple(Gates.__dataclass_fields__)
 
 
 class Learned:
@@ -65,7 +77,7 @@ class Learned:
         """(V,) and the cloud's share."""
         head = Head.of(seen)
         inside, rest = experts(head)
-        gate = self._gates.generic if seen.is_generic else self._gates.plain
+        gate = self._gates.gate(seen)
         logits = gate[0] + scalars(head, seen) @ gate[1:]
         share = _log_shares(logits)
         out = _rest(head, seen, share + rest)
@@ -130,18 +142,16 @@ def read(text: str) -> Gates:
     """Coefficients from their file. Raises ModelCorruptError for anything else."""
     try:
         data = json.loads(text)
-        gates = Gates(np.array(data["generic"], np.float64), np.array(data["plain"], np.float64))
+        found = [np.array(data[name], np.float64) for name in GATES]
         fits = data["experts"] == EXPERTS.tolist() and data["scalars"] == SCALARS
         shape = (1 + SCALARS, len(EXPERTS))
-        if not fits or {gates.generic.shape, gates.plain.shape} != {shape}:
-            raise ValueError
-        if not (np.isfinite(gates.generic).all() and np.isfinite(gates.plain).all()):
+        if not fits or not all(one.shape == shape and np.isfinite(one).all() for one in found):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise ModelCorruptError(
             "the combiner's coefficients do not fit this version; fit them: `cogenesis train combiner`"
         ) from None
-    return gates
+    return Gates(*found)
 
 
 def write(gates: Gates, card: Mapping[str, Any]) -> str:
@@ -150,7 +160,5 @@ def write(gates: Gates, card: Mapping[str, Any]) -> str:
         "card": {**card, "parameters": gates.parameters},
         "scalars": SCALARS,
         "experts": EXPERTS.tolist(),
-        "generic": np.round(gates.generic, 4).tolist(),
-        "plain": np.round(gates.plain, 4).tolist(),
-    }
+    } | {name: np.round(getattr(gates, name), 4).tolist() for name in GATES}
     return json.dumps(data) + "\n"
