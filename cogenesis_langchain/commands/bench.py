@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cogenesis_langchain.commands.bench_detect import detect
+from cogenesis_langchain.commands.bench_fuse import fuse
 from cogenesis_langchain.commands.common import JsonOption, err, out, print_json
 from cogenesis_langchain.commands.demo import PERSON_FILES, demo_policy, demo_request, person_dir
 from cogenesis_langchain.commands.ratios import Ratio, show
@@ -35,6 +36,7 @@ REQUEST = "Please write a note that asks the neighbours whether they would lend 
 
 
 app.command("detect")(detect)
+app.command("fuse")(fuse)
 
 
 @app.command("write")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
-from cogenesis_langchain.commands import bench_detect
+from cogenesis_langchain.commands import bench_detect, bench_fuse
 from cogenesis_langchain.commands.bench import _Tap, app
 from cogenesis_langchain.commands.ratios import Ratio, by_turns
 from cogenesis_langchain.writer.local import Turn
@@ -87,3 +87,44 @@ def test_the_bench_of_detection_tells_its_ratios(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bench_detect, "_Bench", Stub)
     result = CliRunner().invoke(app, ["detect", "--json"])
     assert [ratio["ok"] for ratio in json.loads(result.stdout)["ratios"]] == [True, False, True]
+
+
+def test_the_bench_of_fusion_tells_its_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round against the local model alone in that round, as JSON; no memory where none is told."""
+    taken = bench_fuse.Taken([10.0, 20.0, 10.0], [9.0, 17.0, 8.8], [5.0, 8.0, 3.0], [0.9] * 3, [0.3] * 3)
+
+    class Stub:
+        def __init__(self, model: str, cloud: str, delay: float, tokens: int, done: Any) -> None:
+            assert (delay, tokens) == (0.2, 16)
+            self.done = done
+
+        def all(self, rounds: int) -> Any:
+            assert rounds == 3
+            self.done()
+            return taken.ratios(None), taken.measured()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(bench_fuse, "Bench", Stub)
+    result = CliRunner().invoke(app, ["fuse", "--json", "--delay", "0.2", "--tokens", "16"])
+    printed = json.loads(result.stdout)
+    assert [(one["value"], one["ok"]) for one in printed["ratios"]] == [
+        (0.88, True),
+        (0.4, True),
+        (0.3, True),
+    ]
+    assert printed["measured"]["live_tokens_per_s"] == 5.0
+    assert [one.ok for one in taken.ratios(120.0)] == [True, True, True, False]
+
+
+def test_the_bench_of_fusion_reads_the_demo_s_person() -> None:
+    """Its prompt is the demo's request with that person's context, within its room."""
+    prompt = bench_fuse.person_prompt(lambda text: len(text.split()))
+    assert len(prompt) > 1
+    assert sum(len(part.split()) for turn in prompt for part in turn.parts) < bench_fuse.CONTEXT_TOKENS + 200
+
+
+def test_speed_leaves_out_the_first_piece() -> None:
+    """One piece or none has no speed; more have that between them."""
+    assert bench_fuse.speed_of(iter([])) == bench_fuse.speed_of(iter(["a"])) == 0.0
+    assert bench_fuse.speed_of(iter(["a", "b", "c"])) > 0

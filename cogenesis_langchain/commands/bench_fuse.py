@@ -1,0 +1,253 @@
+"""`cogenesis bench fuse`: what both forms of fusion cost against the local model alone, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cogenesis_langchain.commands.common import JsonOption, bar, out, print_json
+from cogenesis_langchain.commands.demo import PERSON_FILES, demo_request, person_dir
+from cogenesis_langchain.commands.ratios import Ratio, show
+from cogenesis_langchain.types import Draft, TokenTrace
+
+if TYPE_CHECKING:
+    from cogenesis_langchain.evals.stand_in import InProcess
+    from cogenesis_langchain.fuse.sampling import Sampler
+    from cogenesis_langchain.fusion.combiners import Combiner
+    from cogenesis_langchain.writer.local import LlamaCppWriter
+    from cogenesis_langchain.writer.parts import Prompt
+    from cogenesis_langchain.writer.protocol import Steps
+
+TASK = "Write an invitation about food, cooking and celebrations."
+CONTEXT_TOKENS = 800
+LISTED = 20
+_MEGABYTE = 1 << 20
+
+
+def fuse(
+    as_json: JsonOption = False,
+    model: Annotated[
+        str, typer.Option("--model", help="The writer, from the catalogue.")
+    ] = "qwen2.5-coder-1.5b-instruct",
+    cloud: Annotated[
+        str,
+        typer.Option("--cloud", help="Stands in for the cloud of form live; shares this machine's cores."),
+    ] = "qwen2.5-coder-0.5b-instruct",
+    delay: Annotated[
+        float, typer.Option("--delay", min=0.0, help="Seconds added to each request, as of a network.")
+    ] = 0.1,
+    tokens: Annotated[int, typer.Option("--tokens", min=8, help="Tokens per round.")] = 48,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds, whose median counts.")] = 3,
+) -> None:
+    """Four ratios: decoding with a draft and live against the local model alone, memory, requests.
+
+    Takes a few minutes, and needs no network: both models run in this process. The draft is one that the text
+    follows nearly all the way, so that nearly every token is fused: the dearest case.
+    """
+    with bar() as progress:
+        step = progress.add_task("decoding alone, with a draft, and live", total=3 * rounds + 2)
+        bench = Bench(model, cloud, delay, tokens, lambda: progress.advance(step))
+        try:
+            ratios, measured = bench.all(rounds)
+        finally:
+            bench.close()
+    if as_json:
+        print_json({"model": model, "ratios": [ratio.as_dict() for ratio in ratios], "measured": measured})
+        return
+    show(f"cogenesis bench fuse ({model})", ratios)
+    for name, value in measured.items():
+        out.print(f"{name}: {value:g}", style="dim", markup=False)
+
+
+@dataclass
+class Taken:
+    """What rounds gave: tokens per second of each way to write, and requests per token of form live."""
+
+    alone: list[float] = field(default_factory=list)
+    draft: list[float] = field(default_factory=list)
+    live: list[float] = field(default_factory=list)
+    fused: list[float] = field(default_factory=list)
+    requests: list[float] = field(default_factory=list)
+
+    def ratios(self, extra_mb: float | None) -> list[Ratio]:
+        """Against what was promised."""
+        draft, live = (
+            statistics.median(a / b for a, b in zip(way, self.alone, strict=True))
+            for way in (self.draft, self.live)
+        )
+        found = [
+            Ratio("decoding with a draft / alone", draft, 0.85, True),
+            Ratio("decoding live / alone", live, 0.4, True),
+            Ratio("requests per token, live", statistics.median(self.requests), 0.35, False, "requests"),
+        ]
+        memory = [] if extra_mb is None else [Ratio("extra memory of a draft", extra_mb, 100.0, False, "MB")]
+        return found + memory
+
+    def measured(self) -> dict[str, float]:
+        """What the ratios were made of."""
+        rows = {
+            "alone_tokens_per_s": self.alone,
+            "draft_tokens_per_s": self.draft,
+            "live_tokens_per_s": self.live,
+            "draft_tokens_in_step": self.fused,
+        }
+        return {name: round(statistics.median(row), 3) for name, row in rows.items()}
+
+
+class Bench:
+    """Both models, and the fictional person's prompt.
+
+    Args:
+        model: the writer.
+        cloud: of form live.
+        delay: seconds added to each of its answers.
+        tokens: per round.
+        done: called after each piece of work.
+    """
+
+    def __init__(self, model: str, cloud: str, delay: float, tokens: int, done: Callable[[], None]) -> None:
+        from cogenesis_langchain import models
+        from cogenesis_langchain.chat_templates import template
+        from cogenesis_langchain.evals.gold import generic_prompt
+        from cogenesis_langchain.evals.stand_in import InProcess
+        from cogenesis_langchain.writer.local import LlamaCppWriter
+
+        chosen = template(models.entry(model).chat_template or "chatml")
+        self.writer: LlamaCppWriter = LlamaCppWriter(models.locate(model), chosen, n_ctx=2048)
+        self.cloud: InProcess = InProcess(cloud, 2048)
+        self.generic: Prompt = generic_prompt(TASK)
+        self.delay, self.tokens, self._done = delay, tokens, done
+        self.requests = 0
+
+    def close(self) -> None:
+        """Frees the models."""
+        self.writer.close()
+        self.cloud.close()
+
+    def all(self, rounds: int) -> tuple[list[Ratio], dict[str, float]]:
+        """The ratios and what they were made of."""
+        from cogenesis_langchain.fusion.combiners import combiner
+
+        prompt, taken = person_prompt(self.writer.count), Taken()
+        self._alone(prompt)  # first use of everything
+        self._done()
+        before = resident_bytes()
+        drafts = [self._drafted(prompt)]
+        with self.writer.steps(prompt, scope="bench") as steps:
+            learned = combiner("learned", control=steps.vocabulary.tokens.control)
+        self._draft(prompt, drafts, learned)
+        extra = (resident_bytes() - before) / _MEGABYTE if before else None
+        self._live(prompt, learned, 4)  # loads the other model
+        self._done()
+        for _ in range(rounds):
+            taken.alone.append(self._alone(prompt))
+            self._done()
+            speed, fused = self._draft(prompt, drafts, learned)
+            taken.draft.append(speed)
+            taken.fused.append(fused)
+            self._done()
+            speed, requests = self._live(prompt, learned, self.tokens)
+            taken.live.append(speed)
+            taken.requests.append(requests)
+            self._done()
+        return taken.ratios(extra), taken.measured()
+
+    def _alone(self, prompt: Prompt) -> float:
+        return speed_of(self.writer.write(prompt, scope="bench", max_tokens=self.tokens, temperature=0))
+
+    def _drafted(self, prompt: Prompt) -> Draft:
+        """What the writer itself would write, as a draft."""
+        from cogenesis_langchain.fuse.sampling import Sampler
+
+        with self.writer.steps(prompt, scope="bench") as steps:
+            return drafted(steps, Sampler(0.0), self.tokens)
+
+    def _draft(self, prompt: Prompt, drafts: list[Draft], combine: Combiner) -> tuple[float, float]:
+        """Tokens per second, and the share of them in step."""
+        from cogenesis_langchain.fuse.draft import fuse_draft
+
+        trace: list[TokenTrace] = []
+        with self.writer.steps(prompt, scope="bench") as steps:
+            written = fuse_draft(steps, drafts, combine, max_tokens=self.tokens, temperature=0, trace=trace)
+            speed = speed_of(written)
+        return speed, sum(one.by != "local" for one in trace) / max(len(trace), 1)
+
+    def _live(self, prompt: Prompt, combine: Combiner, tokens: int) -> tuple[float, float]:
+        """Tokens per second, and requests per token."""
+        from cogenesis_langchain.fuse.live import Live, fuse_live
+        from cogenesis_langchain.fuse.sampling import Sampler
+
+        self.requests = 0
+        with self.writer.steps(prompt, scope="bench", shadow=self.generic) as steps:
+            written = fuse_live(
+                steps,
+                self._ask,
+                combine,
+                Live(),
+                Sampler(0.7, 1),
+                lambda _: False,
+                public_taste=Sampler(0.7, 2),
+                max_tokens=tokens,
+            )
+            speed = speed_of(written)
+        return speed, self.requests / tokens
+
+    def _ask(self, prefix: str, nats: float) -> Draft:
+        del nats
+        self.requests += 1
+        time.sleep(self.delay)
+        return self.cloud.drafted(self.generic, prefix, tokens=8, k=LISTED, rng=None)
+
+
+def person_prompt(count: Callable[[str], int]) -> Prompt:
+    """The request of the demo's person, with what is known about them."""
+    from cogenesis_langchain.ingest import read_items
+    from cogenesis_langchain.writer.prompt import writing_prompt
+
+    items = list(read_items([Path(person_dir()) / name for name in PERSON_FILES]))
+    profile = [item.text for item in items if item.type == "profile"]
+    writings = [(item.title, item.text) for item in items if item.type == "writing"]
+    return writing_prompt(profile, writings, (), demo_request()["instruction"], None, CONTEXT_TOKENS, count)
+
+
+def drafted(steps: Steps, sample: Sampler, tokens: int) -> Draft:
+    """A draft with its candidates, as an endpoint sends it."""
+    from cogenesis_langchain.fusion.distributions import listed_of, log_softmax
+    from cogenesis_langchain.types import TopLogprobs
+
+    positions: list[TopLogprobs] = []
+    for _ in range(min(tokens, steps.room)):
+        logs = log_softmax(steps.logits)
+        token = sample(steps.logits)
+        if steps.ends(token):
+            return Draft(tuple(positions), ended=True)
+        listed = listed_of(logs, LISTED)
+        pieces = tuple(steps.pieces[i] for i in listed.ids.tolist())
+        positions.append(
+            TopLogprobs(steps.pieces[token], float(logs[token]), pieces, tuple(listed.logprobs.tolist()))
+        )
+        steps.feed(token)
+    return Draft(tuple(positions))
+
+
+def speed_of(written: Iterator[str]) -> float:
+    """Pieces per second, from the first one on: reading the prompt does not count."""
+    times = [time.perf_counter() for _ in written]
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+
+def resident_bytes() -> int:
+    """Memory of this process now; 0 where the system does not tell it so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()
