@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, GateHit, WriterError
+from cogenesis_langchain.fuse.veil import veiled
 from cogenesis_langchain.fusing import continuation, live_sentence
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.known.holding import Holding
@@ -97,7 +98,7 @@ class Conversation:
 
         request, permit = self.request, self.permit
         if self.sent:
-            outbound = continuation(request, messages, shadow)
+            outbound = continuation(request, messages, self._veiled(shadow))
             told = None if permit.bits is None else bits(nats)
             permit = replace(permit, body_sha256=outbound.sha256, endpoint=outbound.endpoint, bits=told)
             entry = request.entry(outbound)
@@ -113,6 +114,15 @@ class Conversation:
                 self.sent.append(entry)
         self.answers += 1
         return draft
+
+    def _veiled(self, shadow: str) -> str:
+        """The shadow with general words for what the detector finds in it. Raises DetectorError."""
+        if self.permit.trusted:
+            return shadow
+        engine = self.request.engine
+        least = engine.cloud.rules.min_score
+        found = engine.detector.detect(shadow)  # not the run's: it may know more than the shadow
+        return veiled(shadow, [span for span in found if span.score >= least])
 
     def bodies(self) -> Update:
         """The state's `outbound` and `stopped` with what was sent, and with what the gate stopped."""
