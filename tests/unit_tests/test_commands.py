@@ -46,7 +46,7 @@ COMMANDS = (
     "", "demo", "write", "explain", "context", "context add", "context list", "context values",
     "context export", "context purge", "ledger", "ledger show", "models", "models list", "models pull",
     "models verify", "receipts",
-    "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect",
+    "policy", "policy check", "policy schema", "policy test", "doctor", "bench", "bench detect", "bench fuse",
     "bench write", "eval", "eval detection", "eval evasion", "eval fusion", "eval generalize", "eval linkage",
     "train", "train chooser",
     "vocabulary", "vocabulary show", "vocabulary check", "vocabulary suggest",
