@@ -127,7 +127,8 @@ class Cloud:
         Raises as `send` does, and CloudError where the answer has no log-probabilities that can be used.
         """
         deadline = time.monotonic() + self._config.timeout_s
-        limit = int(json.loads(outbound.body)["max_tokens"])
+        body = json.loads(outbound.body)
+        limit = int(body.get("max_tokens") or body["max_completion_tokens"])
         for attempt in _attempts(deadline):
             with attempt, passing(Call(permit, deadline, attempt.retry_state.attempt_number)), explained():
                 answer = self._sync.post(outbound.endpoint, content=outbound.body.encode()).content

@@ -222,10 +222,18 @@ class Engine:
 
         Asked once, with constant bytes through the gate, and kept. Raises what a send raises.
         """
+        from cogenesis_langchain import capabilities
+
         given: Capabilities | None = self._found("capabilities")
-        if given is not None or not probe:
+        cloud = self.config.models.cloud
+        if given is not None or cloud is None:
             return given
-        return Capabilities(20, 0, False, "llama-server")
+        kept, live = capabilities.Kept(self.data_dir / "capabilities.json"), self.config.fuse.live.allow
+        found = kept.get(self.cloud.endpoint, cloud.model, live=live)
+        if found is None and probe:
+            found = capabilities.ask(self.cloud, live=live)
+            kept.put(self.cloud.endpoint, cloud.model, found)
+        return found if found is None else self._room("capabilities", lambda: found)
 
     def combiner(self, vocabulary: TokenVocabulary | None = None) -> Combiner:
         """How route `fuse` joins two distributions, over a local vocabulary. ConfigError for a bad file."""

@@ -35,10 +35,10 @@ def read_drafts(answer: bytes, *, max_tokens: int) -> tuple[Draft, ...]:
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         choices = json.loads(answer.decode("utf-8"))["choices"]
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise CloudError("the cloud's answer cannot be read as a completion: check models.cloud.base_url")
+        raise _useless("the cloud's answer cannot be read as a completion: check models.cloud.base_url")
     drafts = [_draft(choice, max_tokens) for choice in choices]
     if not any(draft.text.strip() for draft in drafts):
-        raise CloudError("the cloud's answer is empty")
+        raise _useless("the cloud's answer is empty")
     return tuple(draft for draft in drafts if draft.text.strip())
 
 
@@ -47,7 +47,7 @@ def _draft(choice: Mapping[str, Any], max_tokens: int) -> Draft:
     entries = list(_entries(listed)) if isinstance(listed, dict) else []
     text = _text(choice)
     if not entries and text:
-        raise CloudError(f"the cloud gives no log-probabilities, which route fuse needs: {_FIX}")
+        raise _useless(f"the cloud gives no log-probabilities, which route fuse needs: {_FIX}")
     found = [position for entry in entries if (position := _position(*entry)).token]
     positions = _spelling(text.encode("utf-8", "replace"), found)
     ended = choice.get("finish_reason") == "stop" and len(positions) <= max_tokens
@@ -83,7 +83,7 @@ def _position(taken: Any, candidates: Any) -> TopLogprobs:
             mass[token] = mass.get(token, 0.0) + math.exp(number)
     total = math.fsum(mass.values())
     if total > 1 + _ROUNDING:
-        raise CloudError(f"the cloud's probabilities sum to more than 1, so they are none: {_FIX}")
+        raise _useless(f"the cloud's probabilities sum to more than 1, so they are none: {_FIX}")
     found = sorted(mass.items(), key=lambda item: -item[1])
     known = [(token, math.log(share / max(total, 1.0))) for token, share in found if share > 0]
     return TopLogprobs(
@@ -112,7 +112,7 @@ def _number(entry: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given):
         return _NEVER
     if given > _ROUNDING:
-        raise CloudError(f"the cloud gives log-probabilities above 0, so they are none: {_FIX}")
+        raise _useless(f"the cloud gives log-probabilities above 0, so they are none: {_FIX}")
     return max(min(float(given), 0.0), _NEVER)
 
 
@@ -132,3 +132,8 @@ def _spelling(text: bytes, positions: list[TopLogprobs]) -> list[TopLogprobs]:
             kept.append(position)
         at = end
     return kept
+
+
+def _useless(why: str) -> CloudError:
+    """The error of an answer that arrived."""
+    return CloudError(why, status=200)

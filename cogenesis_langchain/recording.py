@@ -8,82 +8,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-SKETCH = "\n".join(
-    f"{number}. {point}"
-    for number, point in enumerate(
-        (
-            "Open with a warm greeting",
-            "Say in one sentence why you are writing",
-            "Name the occasion and what makes it special",
-            "Give the time and the place",
-            "Tell what is planned",
-            "Add a small personal memory",
-            "Say what the reader may bring",
-            "Ask for an answer and say by when",
-            "Look forward to the meeting",
-            "Close with a friendly farewell",
-        ),
-        1,
-    )
-)
+from cogenesis_langchain.replies import SKETCH, Able, Reply, parsed, pieces, wants_stream
+
 _MAX_HEAD = 65_536
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One scripted answer.
-
-    `text` is the assistant's text, streamed as SSE where the request says so; `raw` replaces the whole
-    body. `delay_s` passes before the first byte, `drip_s` between pieces. `cut_after` drops the connection
-    after so many pieces, `done=False` ends a stream politely but without `[DONE]`, `hang` never answers.
-    `echo` answers with the request's last message, `deltas` are the pieces of a stream, else its words.
-    """
-
-    text: str = SKETCH
-    status: int = 200
-    raw: bytes | None = None
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_s: float = 0.0
-    drip_s: float = 0.0
-    cut_after: int | None = None
-    done: bool = True
-    hang: bool = False
-    echo: bool = False
-    deltas: tuple[str, ...] = ()
-
-    @classmethod
-    def redirect(cls, url: str, status: int = 307) -> Reply:
-        """Send the client elsewhere; 307 asks it to post the body again."""
-        return cls(status=status, raw=b"", headers={"Location": url})
-
-    @classmethod
-    def html(cls, status: int = 200) -> Reply:
-        """A captive portal's or proxy's page."""
-        page = b"<!doctype html><html><body><h1>Please log in</h1></body></html>"
-        return cls(status=status, raw=page, content_type="text/html; charset=utf-8")
-
-    @classmethod
-    def garbage(cls) -> Reply:
-        """Bytes that claim to be JSON and are not."""
-        return cls(raw=b'\xff\xfe{"choices": [', content_type="application/json")
-
-    @classmethod
-    def error(cls, status: int) -> Reply:
-        """An error in OpenAI's form."""
-        body = {"error": {"message": "scripted error", "type": "scripted", "code": None}}
-        return cls(status=status, raw=json.dumps(body).encode())
 
 
 @dataclass(frozen=True)
@@ -108,12 +45,19 @@ class RecordingCloud:
     """Context manager around the server: `base_url`, `requests`, `bodies`.
 
     `replies` are used up in order, then `default` again and again; a plain string is a `Reply` with that
-    text. `delay_s` delays every answer that does not say otherwise.
+    text. `delay_s` delays every answer that does not say otherwise. `able` says what the endpoint knows of
+    log-probabilities and of texts to continue; a probe of that (`capabilities`) uses up no reply.
     """
 
     def __init__(
-        self, replies: Iterable[Reply | str] = (), *, default: Reply | str = SKETCH, delay_s: float = 0.0
+        self,
+        replies: Iterable[Reply | str] = (),
+        *,
+        default: Reply | str = SKETCH,
+        delay_s: float = 0.0,
+        able: Able | None = None,
     ) -> None:
+        self.able = able or Able()
         self._replies = [_reply(reply) for reply in replies]
         self._default = _reply(default)
         self._delay_s = delay_s
@@ -190,9 +134,13 @@ class RecordingCloud:
             self._thread.join(5)
 
     def _next(self, request: Recorded) -> Reply:
+        asked = parsed(request.body)
         with self._lock:
             self._requests.append(request)
+            if own := self.able.own(asked):
+                return own
             reply = self._replies.pop(0) if self._replies else self._default
+        reply = self.able.answer(reply, asked)
         if reply.echo:
             reply = replace(reply, text=str(request.json()["messages"][-1]["content"]))
         return replace(reply, delay_s=reply.delay_s or self._delay_s)
@@ -251,16 +199,17 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _answer(self, request: Recorded, reply: Reply) -> bool:
         """Write the answer; False where the connection must close."""
-        streamed = reply.raw is None and reply.status == 200 and _wants_stream(request.body)
-        pieces = list(_pieces(reply, streamed=streamed))
+        streamed = reply.raw is None and reply.status == 200 and wants_stream(request.body)
+        asked = self.server.cloud.able.heard(parsed(request.body))
+        parts = list(pieces(reply, asked, streamed=streamed))
         if not (streamed or reply.drip_s or reply.cut_after is not None):
-            pieces = [b"".join(pieces)]  # one write: sixty small ones would be what a test measures
+            parts = [b"".join(parts)]  # one write: sixty small ones would be what a test measures
         default_type = "text/event-stream" if streamed else "application/json"
         head = [f"HTTP/1.1 {reply.status} Scripted", f"Content-Type: {reply.content_type or default_type}"]
         head += [f"{name}: {value}" for name, value in reply.headers.items()]
-        size = "Transfer-Encoding: chunked" if streamed else f"Content-Length: {sum(map(len, pieces))}"
+        size = "Transfer-Encoding: chunked" if streamed else f"Content-Length: {sum(map(len, parts))}"
         self.wfile.write("\r\n".join([*head, size, "", ""]).encode())
-        for number, piece in enumerate(pieces):
+        for number, piece in enumerate(parts):
             if reply.cut_after is not None and number >= reply.cut_after:
                 return False
             if number and self._pause(reply.drip_s):
@@ -273,35 +222,3 @@ class _Handler(socketserver.StreamRequestHandler):
     def _pause(self, seconds: float) -> bool:
         """Wait; True where the server is being stopped meanwhile."""
         return self.server.cloud._stop.wait(seconds) if seconds else False
-
-
-def _wants_stream(body: bytes) -> bool:
-    try:
-        return bool(json.loads(body).get("stream"))
-    except (ValueError, AttributeError):
-        return False
-
-
-def _pieces(reply: Reply, *, streamed: bool) -> Iterator[bytes]:
-    """The body in pieces: SSE events, or one JSON document cut at its spaces."""
-    if reply.raw is not None:
-        yield reply.raw
-        return
-    common = {"id": "chatcmpl-recording", "created": 0, "model": "recording"}
-    if not streamed:
-        message = {"role": "assistant", "content": "".join(reply.deltas) or reply.text}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        document = {**common, "object": "chat.completion", "choices": [choice], "usage": usage}
-        yield from re.findall(rb"\S+\s*", json.dumps(document).encode())
-        return
-    deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    words = reply.deltas or re.findall(r"\s*\S+\s*$|\s*\S+", reply.text)
-    deltas += [{"content": word} for word in words]
-    for number, delta in enumerate([*deltas, {}]):
-        finish = "stop" if number == len(deltas) else None
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        chunk = {**common, "object": "chat.completion.chunk", "choices": [choice]}
-        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
-    if reply.done:
-        yield b"data: [DONE]\n\n"

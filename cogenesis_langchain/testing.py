@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from cogenesis_langchain.readings import spelled
-from cogenesis_langchain.recording import SKETCH, Recorded, RecordingCloud, Reply
+from cogenesis_langchain.recording import Recorded, RecordingCloud
+from cogenesis_langchain.replies import SKETCH, Able, Reply
 from cogenesis_langchain.tap import SocketTap
 from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SKETCH",
+    "Able",
     "FakeDetector",
     "FakeEmbedder",
     "FakeWriter",

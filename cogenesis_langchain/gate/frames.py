@@ -16,10 +16,10 @@ from cogenesis_langchain.prompt_files import sections
 # SHA-256 of every piece around the slots. tests/unit_tests/test_frames.py prints these lines after a change.
 FRAMES: frozenset[str] = frozenset(
     {
-        "28fe2e74003fe0815e73b090eef84c0480eab61398b4a9a595cfbd564d21f094",  # draft.v1.txt
         "05eb4e4e1ce5482c2b45877148121314143e90a5819df91f093262b6119d6fa2",  # probe.v1.txt
         "621c8a4298847f59f633adcfcf201afed755298c908cdf18d55e160ed47c0e21",  # probe.v1.txt
-        "7ef88d7f46db0d4fe313ec60bc60daa40bcdacad03533d20e36c3ab3630be1e9",  # probe.v1.txt
+        "2f55080437b2c81388b8a4096139d1a2d8814e0da0602650c04b1df254deaf77",  # probe.v1.txt
+        "28fe2e74003fe0815e73b090eef84c0480eab61398b4a9a595cfbd564d21f094",  # draft.v1.txt
         "45a308e55b8150281c17612c997eab88a1774539f8b57edeb9be49baff2baf19",  # mask.v2.txt
         "9f5e7ecf5dd83401bc15777a25813fc4a922f391327386a89860b3d4097f5695",  # sketch.v1.txt
         "90cf98ba640d56c0439834e15dccef0a08d9062dc975ce5f735dcfee19ef60ac",  # sketch.v1.txt

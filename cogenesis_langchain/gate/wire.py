@@ -120,8 +120,9 @@ def continuation_body(
     """Asks to go on with the last message where that is the assistant's, in the endpoint's own dialect."""
     body, last = _listing(config, max_tokens, logprobs), wires[-1]
     if dialect == "completions":
-        del body["top_logprobs"]
-        return {**body, "prompt": "\n\n".join(str(wire["content"]) for wire in wires), "logprobs": logprobs}
+        prompt = "\n\n".join(str(wire["content"]) for wire in wires)
+        settings = {"model": config.model, "temperature": config.temperature, "max_tokens": max_tokens}
+        return {**settings, "prompt": prompt, "logprobs": logprobs}
     if last["role"] == "assistant" and dialect == "vllm":
         body |= {"add_generation_prompt": False, "continue_final_message": True}
     if last["role"] == "assistant" and dialect == "prefix":
@@ -130,5 +131,6 @@ def continuation_body(
 
 
 def _listing(config: CloudModelConfig, max_tokens: int, logprobs: int) -> dict[str, Any]:
-    settings = {"model": config.model, "temperature": config.temperature, "max_tokens": max_tokens}
+    limit = "max_completion_tokens" if config.provider == "openai" else "max_tokens"  # OpenAI's newer name
+    settings = {"model": config.model, "temperature": config.temperature, limit: max_tokens}
     return {**settings, "logprobs": True, "top_logprobs": logprobs}

@@ -132,7 +132,7 @@ BAD = {
     "html": Reply.html(),
     "garbage": Reply.garbage(),
     "error": Reply.error(500),
-    "no log-probabilities": Reply(text="Here it is: a text"),
+    "no log-probabilities": Reply(raw=b'{"choices": [{"message": {"content": "Here it is: a text"}}]}'),
     "above zero": answer(logprob=3.5, top_logprobs=[{"token": "Here", "logprob": 3.5, "bytes": None}]),
     "a sum above one": answer(
         top_logprobs=[{"token": t, "logprob": -0.1, "bytes": None} for t in ("Here", "There", "Where")]
