@@ -14,7 +14,7 @@ TOP_K = 40
 TOP_P = 0.9
 PENALTY = 1.1
 LOOK_BACK = 256  # tokens that the repetition penalty looks at: what was written, never the prompt
-_FAR = 20.0  # nats below the likeliest: what lies lower is on no list of 40 that matters
+_FAR = (4.0, 10.0, 20.0)  # nats below the likeliest, where TOP_K are looked for; what is lower never matters
 
 
 class Sampler:
@@ -62,7 +62,11 @@ class Sampler:
 
     def _candidates(self, logits: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """At most TOP_K tokens and their penalised logits, likeliest first."""
-        ids = np.flatnonzero(logits > logits.max() - _FAR)
+        best = logits.max()
+        for far in _FAR:
+            ids = np.flatnonzero(logits > best - far)
+            if len(ids) >= TOP_K:
+                break
         if len(ids) > TOP_K:
             ids = ids[np.argpartition(-logits[ids], TOP_K)[:TOP_K]]
         chosen = logits[ids].astype(np.float64)
