@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,10 +22,17 @@ from cogenesis_langchain.commands.common import (
 )
 from cogenesis_langchain.errors import InputError
 
+if TYPE_CHECKING:
+    from cogenesis_langchain.evals.gold import Gold, Golds
+    from cogenesis_langchain.evals.persons import Person
+
 app = typer.Typer(
     help="Fit the small parts of the router that learn from labelled examples. Nothing leaves the machine.",
     no_args_is_help=True,
 )
+
+
+LEAST_PERSONS = 3
 
 
 @app.callback()
@@ -107,3 +115,139 @@ def _fitted(
     }
     file, text = write_heads(heads, described)
     return file, text, right
+
+
+@app.command()
+def combiner(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="Persons with profile, writings, requests and a real text (`gold`): CoGenesis records "
+            "(.json), or .jsonl as in `cogenesis eval linkage`.",
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option("--out", help="Where the coefficients go: a .json; with --paper a .npz.")
+    ] = Path("combiner.json"),
+    first: Annotated[int, typer.Option("--from", min=0, help="The first person, counted from 0.")] = 0,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="The person before whom to stop.")] = None,
+    local: Annotated[
+        str, typer.Option("--local", help="Catalogue model in place of the local one.")
+    ] = "qwen2.5-coder-0.5b-instruct",
+    cloud: Annotated[
+        str, typer.Option("--cloud", help="The same in place of the cloud's.")
+    ] = "qwen2.5-coder-1.5b-instruct",
+    tokens: Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")] = 160,
+    context: Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")] = 800,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work",
+            help="A folder where all that the models said is kept, so that a run that was ended goes on; "
+            "that of `cogenesis eval fusion` serves too. It holds what follows from private texts: remove it "
+            "afterwards.",
+        ),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Fit the paper's network instead, for combiner `paper`.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the combiner `learned` of route fuse: which model to believe, token by token.
+
+    Both models read every real text in this process, which takes about half a minute a person on two cores;
+    the fit itself takes seconds. unseen: nats a token of the real texts on persons that a fit has not seen
+    (three fits, each without a third of them), by what the endpoint gives, beside the local model alone.
+    Measure on other persons: `cogenesis eval fusion`. Use it: `fuse: {combiner_file: FILE}` in the policy.
+
+    cogenesis train combiner --data dev.json --from 60 --work kept --out combiner.json
+    """
+    ending = ".npz" if paper else ".json"
+    if to.suffix != ending:
+        raise InputError(f"{to}: --out needs a name that ends in {ending}")
+    check_target(to)
+    from cogenesis_langchain.evals.gold import Golds, Setting
+    from cogenesis_langchain.evals.persons import read_persons
+
+    numbered = [(n, one) for n, one in enumerate(read_persons(data)) if one.gold.strip()]
+    numbered = [(n, one) for n, one in numbered if n >= first and (last is None or n < last)]
+    if len(numbered) < LEAST_PERSONS:
+        raise InputError(f"needs {LEAST_PERSONS} persons with a `gold` text at least, to fit and to check")
+    with tempfile.TemporaryDirectory(prefix="cogenesis-train-") as scratch:
+        golds = Golds(work or Path(scratch) / "kept", Setting(local, cloud, tokens, context))
+        try:
+            found = _combiner(golds, numbered, to, data.name, paper=paper)
+        finally:
+            golds.close()
+    if as_json:
+        print_json(found)
+    else:
+        out.print(f"{found['persons']} persons, {found['parameters']:,} parameters in {to}", markup=False)
+        for name, row in found.get("unseen", {}).items():
+            out.print(f"{name}: local alone {row['local']:.3f}, combined {row['fused']:.3f} nats a token")
+
+
+def _combiner(
+    golds: Golds, numbered: Sequence[tuple[int, Person]], to: Path, data: str, *, paper: bool
+) -> dict[str, Any]:
+    with bar() as progress:
+        reading = progress.track(golds.of(numbered), total=len(numbered), description="reading texts")
+        read = list(reading)
+    card = {
+        "name": "combiner of two next-token distributions",
+        "data": data,
+        "rows": [numbered[0][0], numbered[-1][0] + 1],
+        "local": golds.setting.local,
+        "cloud": golds.setting.cloud,
+        "persons": len(read),
+        "tokens": sum(len(gold.tokens) for gold in read),
+        "date": datetime.date.today().isoformat(),
+    }
+    if paper:
+        return _paper(read, to, card)
+    return _learned(read, golds.models[0].vocabulary.tokens.pieces, to, card)
+
+
+def _learned(read: Sequence[Gold], pieces: Sequence[bytes], to: Path, card: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    from cogenesis_langchain.evals import fusion_features as fitting
+    from cogenesis_langchain.fusion.learned import write
+
+    with bar() as progress:
+        steps = progress.track(fitting.lessons(read, pieces), total=len(read), description="experts")
+        lessons = list(steps)
+        halves = progress.track(fitting.halves(lessons), total=fitting.FOLDS, description="checking")
+        found = [fitting.costs(fitting.fitted(seen), held) for seen, held in halves]
+    gates = fitting.fitted(lessons)
+    unseen = {name: np.concatenate([one[name] for one in found]).mean(axis=0) for name in found[0]}
+    card["unseen"] = {
+        name: {"local": round(float(local), 4), "fused": round(float(fused), 4)}
+        for name, (local, fused) in unseen.items()
+    }
+    write_file(to, write(gates, card))
+    return {**card, "parameters": gates.parameters, "out": str(to)}
+
+
+def _paper(read: Sequence[Gold], to: Path, card: dict[str, Any]) -> dict[str, Any]:
+    from dataclasses import fields
+
+    import numpy as np
+
+    from cogenesis_langchain.evals import fusion_paper as fitting
+
+    with bar() as progress:
+        reading = progress.track(read, description="candidates")
+        given = [one for gold in reading for one in fitting.positions(gold)]
+        rounds = progress.track(fitting.fit(given), total=fitting.ROUNDS, description="fitting")
+        weights = list(rounds)[-1]
+    arrays = {one.name: getattr(weights, one.name) for one in fields(weights)}
+    half = to.with_name(f"{to.name}.part.npz")
+    try:
+        np.savez(half, **arrays)
+        half.replace(to)
+    finally:
+        half.unlink(missing_ok=True)
+    size = sum(array.size for name, array in arrays.items() if name != "ids")
+    return {**card, "parameters": size, "out": str(to)}

@@ -6,7 +6,7 @@ deterministic: the same numbers give the same coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from cogenesis_langchain.fusion.learned import RESTS, Gates, experts, log_rest
 
 Numbers = NDArray[np.float64]
 
+FOLDS = 3
 _LAST = 24  # tokens whose bytes are compared
 _ROUNDS = 400
 _STEP = 0.05
@@ -142,19 +143,48 @@ def nll(gate: Numbers, given: Sequence[Material]) -> Numbers:
     return np.asarray(-np.log(np.exp(_log_shares(gate[0] + seen @ gate[1:]) + worth).sum(axis=1)))
 
 
-def fitted(golds: Sequence[Gold], pieces: Sequence[bytes]) -> Gates:
-    """All four gates, on all persons; `pieces`: the bytes of every token of the vocabulary."""
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One person by variant: `same`, the cloud having seen the text, and `apart`, it having seen another."""
+
+    same: Mapping[Variant, Material] = field(repr=False)
+    apart: Mapping[Variant, Material] = field(repr=False)
+
+
+def lessons(golds: Iterable[Gold], pieces: Sequence[bytes]) -> Iterator[Lesson]:
+    """One of each person; `pieces`: the bytes of every token of the vocabulary."""
+    for gold in golds:
+        written = [pieces[token] for token in gold.tokens]
+        same = {one: material(gold, one) for one in (*GENERIC, *PLAIN)}
+        yield Lesson(same, {one: elsewhere(gold, one, written) for one in same if one.k})
+
+
+def fitted(given: Sequence[Lesson]) -> Gates:
+    """All four gates, each on all variants and persons that it is for."""
     gates = []
     for variants in (GENERIC, PLAIN):
-        same = [material(gold, one) for one in variants for gold in golds]
-        apart = [
-            elsewhere(gold, one, [pieces[token] for token in gold.tokens])
-            for one in variants
-            if one.k
-            for gold in golds
-        ]
+        same = [lesson.same[one] for one in variants for lesson in given]
+        apart = [lesson.apart[one] for one in variants if one.k for lesson in given]
         gates += [fit(same), fit([*same, *apart])]
     return Gates(*gates)
+
+
+def halves(given: Sequence[Lesson], folds: int = FOLDS) -> Iterator[tuple[list[Lesson], list[Lesson]]]:
+    """(persons to fit on, persons held back), each person held back once."""
+    for fold in range(folds):
+        held = [one for number, one in enumerate(given) if number % folds == fold]
+        yield [one for number, one in enumerate(given) if number % folds != fold], held
+
+
+def costs(gates: Gates, held: Sequence[Lesson]) -> dict[str, Numbers]:
+    """Variant -> (n, 2) nats of each gold token: the local model alone, and the mixture."""
+    found = {}
+    for variants, gate in ((GENERIC, gates.generic), (PLAIN, gates.plain)):
+        for one in variants:
+            given = [lesson.same[one] for lesson in held]
+            local = -np.concatenate([part.worth[:, 0] for part in given])
+            found[one.name] = np.stack([local, nll(gate, given)], axis=1)
+    return found
 
 
 def _log_shares(logits: Numbers) -> Numbers:

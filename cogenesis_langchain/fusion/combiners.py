@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import ConfigError
-from cogenesis_langchain.fusion import learned
+from cogenesis_langchain.fusion import learned, paper
 from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, log_sum
 from cogenesis_langchain.fusion.features import Facts, Fused, Seen
 
@@ -70,8 +70,9 @@ def _text(path: Path) -> str:
 
 
 def _paper(path: Path | None) -> Mix:
-    del path
-    raise ConfigError("combiner 'paper' needs the file of its weights; fit it: `cogenesis train combiner`")
+    if path is None:
+        raise ConfigError("combiner paper needs a file of weights: `cogenesis train combiner --paper`")
+    return paper.Paper(paper.load(path))
 
 
 _MADE: Mapping[str, Callable[[Path | None], Mix]] = {
