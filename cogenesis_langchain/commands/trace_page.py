@@ -140,7 +140,7 @@ def _shadow(tokens: Sequence[TokenTrace]) -> Iterator[str]:
     yield "<h2>The shadow that was released</h2>"
     yield '<p class="quiet">Above: the text, which stayed here. Below: the token that the released '
     yield "prefix got in its place; what differs is bold under a thicker line, and a dash is nothing "
-    yield "released.</p>"
+    yield "released. Names and numbers that the detector finds in it go out in general words.</p>"
     told = max(at for at, token in enumerate(tokens, 1) if token.shadow is not None)
     pairs = "".join(_pair(text, group) for text, group in units(tokens[:told]))
     yield f'<div class="block">{pairs}</div>'
