@@ -17,7 +17,7 @@ from cogenesis_langchain.errors import InputError
 if TYPE_CHECKING:
     from cogenesis_langchain.evals.fusion_runs import Runs
 
-FORMS = ("text", "draft", "live", "trusted")
+FORMS = ("text", "draft", "live", "trusted", "linkage")
 COMBINERS = ("mean", "logmean", "delta", "learned")
 
 
@@ -75,11 +75,12 @@ def fusion(
 
     gap closed: the share of what the cloud model would gain from the person's context, had it been sent, that
     a form of fusion gets without sending it. Forms: text (the true text so far is known to all: an upper
-    bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees). Both
-    models run in this process. live and trusted take about a minute a person on two cores, the others less.
-    Then, for live and draft: how often the writer is found from what went up at a part of the text.
+    bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees), and
+    linkage: how often the writer is named among all persons of the file from what had gone up at a part of
+    the text, for draft, live if asked for, and the text itself. Both models run in this process; live and
+    trusted take a minute a person and more on two cores.
 
-    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft
+    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft,linkage
     """
     chosen = _named("--forms", forms, FORMS)
     names = _named("--combiners", combiners, COMBINERS)
@@ -91,7 +92,7 @@ def fusion(
     numbered = [(n, one) for n, one in enumerate(persons) if one.gold.strip() and n >= first][:limit]
     if not numbered:
         raise InputError("no person from there on has a `gold` text, and without one nothing can be measured")
-    if "live" in chosen:
+    if "linkage" in chosen:
         from cogenesis_langchain.evals.attackers import check_installed
 
         check_installed()
@@ -137,7 +138,7 @@ def _measured(
             if not live.trusted:
                 sent[name] = walks
         linkage: list[dict[str, Any]] = []
-        if sent and len(golds) > 1:
+        if "linkage" in forms:
             attacks = runs.linked(golds, sent)
             methods = len(sent) + len(COMPARED)
             for part in progress.track(attacks, total=methods, description="attacks"):

@@ -433,6 +433,25 @@ def test_the_command_prints_every_way_in_both_forms(toys: Path, tmp_path: Path) 
     assert json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout) == found
 
 
+def test_shadows_are_compared_with_the_draft_s_body_and_the_text_itself(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beginnings of the text, plain and masked, one body at every share, and the walks' prefixes."""
+    monkeypatch.setattr("cogenesis_langchain.embed.Embedder.default", FakeEmbedder)
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(
+        fused_linkage, "linked", lambda held, golds, name, ups: told.update({name: ups}) or [{"method": name}]
+    )
+    runs = fusion_runs.Runs(tmp_path / "w", SETTING, PERSONS, ["mean"], 20)
+    texts = list(runs.golds.of(NUMBERED))
+    walks = [Walk([1.0] * 10, [(0, ""), (5, f"up {n}")], 0, 0) for n in range(2)]
+    found = list(runs.linked(texts, {"live": walks}))
+    assert [one["method"] for part in found for one in part] == [*fusion_runs.COMPARED, "live"] == [*told]
+    assert told["the true text"][0][-1] == PERSONS[0].gold[: SETTING.tokens]
+    assert told["draft"] == [["Write a letter."] * 4] * 2
+    assert told["live"] == [["", "", f"up {n}", f"up {n}"] for n in range(2)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
