@@ -91,6 +91,8 @@ class Conversation:
             self.problem = error
         except OSError as error:
             self.problem = CloudError(why(error))
+        except Exception as error:  # its words may quote the text
+            self.problem = CloudError(f"form live failed ({type(error).__name__})")
         raise self.problem
 
     def _ask(self, messages: list[CloudMessage], shadow: str, nats: float) -> Draft:

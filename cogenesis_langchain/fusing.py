@@ -26,7 +26,7 @@ from cogenesis_langchain.types import (
 from cogenesis_langchain.writer.protocol import Stepping
 
 TOP = 20
-"""Candidates asked for at each position; a plain API refuses more."""
+"""Candidates asked for at each position where it is not known how many there are: a plain API's most."""
 NO_STEPS = (
     "route fuse needs the local model in this process (models.local.provider: llama_cpp), "
     "and this one is behind a server: a sketch instead"
@@ -46,9 +46,12 @@ def body(request: Request, step: Step, sentence: Sendable) -> Outbound:
     if step.route is Route.LIVE:
         return continuation(request, draft_messages(sentence), "")
     can = request.engine.capabilities(probe=False)
-    samples = 1 if can is not None and not can.samples else fuse.samples
-    limit = fuse.draft_tokens
-    return cloud.prepare(draft_messages(sentence), max_tokens=limit, logprobs=TOP, samples=samples)
+    return cloud.prepare(
+        draft_messages(sentence),
+        max_tokens=fuse.draft_tokens,
+        logprobs=(can and can.chat_logprobs) or TOP,
+        samples=1 if can is not None and not can.samples else fuse.samples,
+    )
 
 
 def continuation(request: Request, messages: list[CloudMessage], shadow: str) -> Outbound:
@@ -61,7 +64,7 @@ def continuation(request: Request, messages: list[CloudMessage], shadow: str) ->
         prefix,
         max_tokens=engine.config.fuse.live.block,
         dialect=(can and can.continuation) or "llama-server",
-        logprobs=TOP,
+        logprobs=(can and (can.completions_logprobs or can.chat_logprobs)) or TOP,
     )
 
 
