@@ -301,6 +301,19 @@ def test_a_cap_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCl
     assert any("max_requests_per_day" in warning for warning in found["warnings"])
 
 
+def test_a_cap_in_bits_ends_it_too(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """The first request fits, what is released later does not; and where nothing fits, nothing goes."""
+    for bits, requests in ((20.0, 1), (10.0, 0)):
+        before = len(cloud.bodies)
+        engine = fuse_engine(form="live", privacy={"ledger": {"max_bits_per_day": bits}})
+        found = router_of(engine).invoke(ASKED)
+        assert len(cloud.bodies) - before >= requests
+        spent = sum(receipt["bits"] for receipt in found["receipts"])
+        assert spent <= bits
+        assert any("max_bits_per_day" in warning for warning in found["warnings"])
+        assert "Quillon Vexmoor" in found["text"]
+
+
 @pytest.mark.parametrize("bad", [Reply.html(), Reply.garbage(), Reply.error(500), answer([])])
 def test_a_broken_cloud_ends_its_part(fuse_engine: EngineMaker, cloud: RecordingCloud, bad: Reply) -> None:
     """At the first request and in the middle: nothing more is sent, the local model completes the text."""
@@ -352,13 +365,17 @@ def test_a_trusted_endpoint_reads_the_text_and_no_context(
     fuse_engine: EngineMaker, cloud: RecordingCloud
 ) -> None:
     """Listed by name it gets instruction and text as they are, unbudgeted; loopback alone is not enough."""
-    engine = fuse_engine(form="live", privacy={"trusted_endpoints": [cloud.base_url]})
+    caps = {"max_bits_per_day": 1}  # what may be read anyway takes nothing of it
+    privacy = {"trusted_endpoints": [cloud.base_url], "ledger": caps}
+    engine = fuse_engine(form="live", privacy=privacy)
     found = router_of(engine).invoke(INSTRUCTION)
     first = json.loads(cloud.bodies[0])
     assert INSTRUCTION in first["messages"][-1]["content"]
     assert {(receipt["bits"], receipt["level"]) for receipt in found["receipts"]} == {(None, None)}
     last = json.loads(cloud.bodies[-1])["messages"][-1]["content"]
     assert found["text"].startswith(last[:40])
+    (account,) = engine.audit.ledger(USER)
+    assert (account.spent.bits, account.spent.unbounded) == (0, 0)
 
 
 # --- both ------------------------------------------------------------------------------------------

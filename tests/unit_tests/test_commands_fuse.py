@@ -1,0 +1,130 @@
+"""`--route fuse` on the command line: forms, the page of a trace, the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogenesis_langchain.commands import demo
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
+from cogenesis_langchain.store import ContextStore
+from cogenesis_langchain.testing import FakeDetector, FakeEmbedder, FakeWriter, RecordingCloud, leaked
+from cogenesis_langchain.types import Route
+from tests.conftest import INSTRUCTION, USER, routed
+from tests.unit_tests.test_commands import Run, cogenesis, use  # noqa: F401  (a fixture)
+
+EngineMaker = Callable[..., Engine]
+MEAN = {"combiner": "mean"}
+
+
+@pytest.fixture
+def engine(make_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Sketches everything unless another form is asked for; live is allowed."""
+    engine = make_engine(routing=routed("mask"), fuse={**MEAN, "live": {"allow": True}})
+    use(engine, monkeypatch)
+    return engine
+
+
+@pytest.mark.parametrize("form", ["draft", "live"])
+def test_write_in_both_forms_makes_the_page(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    cloud: RecordingCloud,
+    tmp_path: Path,
+    form: str,
+) -> None:
+    """The text on stdout, the page in the file, readable by its owner alone; stdout says nothing else."""
+    page = tmp_path / "out.html"
+    done = cogenesis(
+        "write", INSTRUCTION, "-u", USER, "--route", "fuse", "--form", form, "--trace", str(page), "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["route"] == ("fuse" if form == "draft" else "live")
+    assert not leaked(cloud.raw)
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    assert "Quillon" in html
+    assert page.stat().st_mode & 0o077 == 0
+    assert str(page) in done.err
+
+
+def test_no_page_of_a_text_that_was_not_fused(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    """It says so instead of writing an empty one."""
+    page = tmp_path / "out.html"
+    done = cogenesis("write", INSTRUCTION, "-u", USER, "--route", "local", "--trace", str(page))
+    assert done.code == 0
+    assert not page.exists()
+    assert "not of route fuse" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--form", "live"), "--form goes with --route fuse"),
+        (("--route", "sketch", "--form", "draft"), "--form goes with --route fuse"),
+        (("--route", "fuse", "--trace", "/nowhere/at/all/page.html"), "there is no folder"),
+    ],
+)
+def test_what_does_not_go_together_sends_nothing(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    cloud: RecordingCloud,
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    """Found out before the work is done, with exit code 2."""
+    done = cogenesis("write", INSTRUCTION, "-u", USER, *arguments)
+    assert (done.code, cloud.requests) == (2, [])
+    assert says in done.err
+
+
+@pytest.mark.parametrize(("form", "route"), [("draft", "fuse"), ("live", "live")])
+def test_explain_shows_the_first_body_and_asks_nobody(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    cloud: RecordingCloud,
+    form: str,
+    route: str,
+) -> None:
+    """Also what form live will send besides."""
+    done = cogenesis("explain", INSTRUCTION, "-u", USER, "--route", "fuse", "--form", form, "--json")
+    assert (done.json["route"], cloud.requests) == (route, [])
+    assert '"top_logprobs":20' in done.json["outbound"][0]["body"]
+    assert any("first of up to" in warning for warning in done.json["warnings"]) is (form == "live")
+
+
+@pytest.mark.parametrize("form", ["draft", "live"])
+def test_demo_shows_what_left_and_makes_the_page(
+    cogenesis: Run,  # noqa: F811
+    cloud: RecordingCloud,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    form: str,
+) -> None:
+    """The shipped person, the policy that the demo makes, and the page where one looks for it."""
+    route = Route.LIVE if form == "live" else Route.FUSE
+
+    @contextmanager
+    def fake_engine(*_args: Any) -> Iterator[tuple[Engine, str]]:
+        store = ContextStore(tmp_path / "store", FakeEmbedder())
+        rooms = {"embedder": FakeEmbedder(), "detector": FakeDetector(), "writer": FakeWriter()}
+        own = demo.demo_policy(route, cloud.base_url, tmp_path)
+        own["fuse"] |= MEAN
+        yield Engine(load(own), store=store, **rooms), f"{cloud.base_url} (stand-in, test)"
+
+    monkeypatch.setattr(demo, "_engine", fake_engine)
+    monkeypatch.chdir(tmp_path)
+    shown = cogenesis("demo", "--route", "fuse", "--form", form)
+    assert shown.code == 0, shown.err
+    assert "Exactly these bytes leave" in shown.out
+    assert ("The draft that came back" if form == "draft" else "bodies that left") in shown.out
+    assert (tmp_path / demo.TRACE_FILE).exists()
