@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import CoGenesisError
 from cogenesis_langchain.fusion.distributions import Floats, log_sum
+from cogenesis_langchain.fusion.shadow import Budget
 from cogenesis_langchain.types import Draft, TopLogprobs
 
 Ask = Callable[[str, float], Draft]
@@ -62,14 +63,16 @@ class _Heard:
 class Asking:
     """What the cloud was shown of one text (`shown`), and whether it is still asked (`open`)."""
 
-    def __init__(self, ask: Ask, live: Live, begins: NDArray[np.bool_]) -> None:
+    def __init__(self, ask: Ask, live: Live, begins: NDArray[np.bool_], budget: Budget | None) -> None:
         self.shown = b""
         self.open = True
         self._ask = ask
         self._live = live
+        self._budget = budget
         self._begins = begins
         self._heard = _Heard()
-        self._tokens = self._charged = self._requests = 0
+        self._tokens = self._requests = 0
+        self._charged = 0.0
 
     def here(self, expected: Floats) -> TopLogprobs | None:
         """The cloud's candidates after the shadow, asked for where that is due.
@@ -104,9 +107,9 @@ class Asking:
         text = decoder.decode(self.shown)
         if decoder.getstate()[0]:  # ends in the middle of a character
             return
-        nats = 0.0 if self._live.trusted else (self._tokens - self._charged) * self._live.nats_per_token
+        charged = self._budget.charged(self._tokens) if self._budget else 0.0
+        nats, self._charged = charged - self._charged, charged
         self._requests += 1
-        self._charged = self._tokens
         try:
             draft = self._ask(text, nats)
         except CoGenesisError:

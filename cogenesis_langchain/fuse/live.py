@@ -33,6 +33,8 @@ Private = Callable[[bytes], bool]
 """Whether the text so far may end inside something that must not show."""
 LEAST = 12
 """Bytes in which the ends of T and S must be alike for T to hear the cloud: two or three words."""
+PARTED = 32
+"""Tokens without that, after which the cloud's part ends: no budget brings the two together again."""
 LOOK_BACK = 64
 """Bytes in which they are compared."""
 FLOOR = 0.05
@@ -89,8 +91,9 @@ def fuse_live(
         trace: gets one record for each token of the text.
         uniform: where the shadow's chance comes from; for tests.
     """
-    cloud = Asking(ask, live, word_begins(steps.pieces))
-    shadow = None if live.trusted else Shadow(Budget(live.nats_per_token, live.max_nats), uniform)
+    budget = None if live.trusted else Budget(live.nats_per_token, live.max_nats)
+    shadow = None if budget is None else Shadow(budget, uniform)
+    cloud = Asking(ask, live, word_begins(steps.pieces), budget)
     run = _Run(steps, cloud, shadow, combiner, private, public_taste)
     out = TextOut(steps.stop)
     for _ in range(min(max_tokens, steps.room)):
@@ -151,7 +154,7 @@ class _Run:
         self._taste = taste
         self._control = steps.vocabulary.tokens.control
         self._text = b""
-        self._position = 0
+        self._position = self._alike_at = 0
         self._public: Shares | None = None
 
     def place(self) -> _Place:
@@ -167,7 +170,9 @@ class _Run:
         if generic is not None:
             self._public = self._drawn_from(generic, listed)
         matched = None if self._text == self._cloud.shown else alike(self._text, self._cloud.shown)
-        if top is None or listed is None or (matched is not None and matched < LEAST):
+        if matched is None or matched >= LEAST:
+            self._alike_at = self._position
+        if top is None or listed is None or self._alike_at < self._position:
             return _Place(logits)
         fused = self._combiner.fuse(local, listed, generic, Facts(self._position, matched))
         if not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
@@ -209,7 +214,7 @@ class _Run:
         if self._taste is not None:
             self._taste.remember(drawn)
         self._steps.feed(token, drawn)
-        if not shadow.budget.open:
+        if not shadow.budget.open or self._position - self._alike_at >= PARTED:
             self._cloud.end()
         return said
 

@@ -9,13 +9,15 @@ token is drawn from q, the distribution nearest to p (in total variation) of tho
 and coupled with T's: it is the same token as often as p and q allow, and comes from what q has beyond p
 otherwise. Where r is what p is, S follows T for nothing; where it is not, following costs.
 
-`Budget` keeps the sum of D2 under `nats_per_token` times the tokens released, whatever T is. In
+`Budget` keeps the sum of D2 under what is charged for the tokens released, whatever T is. In
 E_r[prod (q / r)^2] each factor is exp(its D2) given all that came before, T included, so over the whole
-shadow D2(S with this context || S without any) <= nats_per_token * tokens: a Renyi filter with individual
+shadow D2(S with this context || S without any) is at most what was charged: a Renyi filter with individual
 accounts (Feldman and Zrnic, arXiv 2008.11193), also against a cloud that answers so as to find out. KL <= D2,
-so this bounds the mutual information of context and shadow. Nothing else about S depends on T: it goes on,
-from r alone, where it may not follow, and ends after a number of tokens that is known beforehand. T must be
-drawn with chance that the cloud does not know.
+so this bounds the mutual information of context and shadow. What is charged depends on the number of tokens
+alone. T must be drawn with chance that the cloud does not know.
+
+Once the two have parted, following again costs many times what staying together would have. So half of the
+budget is there from the start, and each token gets what is worth it (`WORTH`).
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ Shares = NDArray[np.float64]
 Uniform = Callable[[], float]
 """Draws from [0, 1)."""
 
-AT_ONCE = 8.0
-"""One token may cost as much as this many; what easy tokens leave over pays for it."""
+HEAD = 0.5
+"""Share of `max_nats` that is charged with the first token; the rest comes token by token."""
+WORTH = 20.0
+"""What it costs to bring a shadow back to its text, in nats, and so what keeping it there is worth."""
 _LEAST = 1e-30
-_HALVINGS = 24
+_STEPS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +73,42 @@ def nearest(law: Shares, public: Shares, nats: float) -> Near:
         public: (k,) of the same tokens; the rest of 1 lies on tokens that `law` does not have.
         nats: 0 or less gives the public law.
     """
-    public = np.maximum(public, _LEAST)
-    rest = max(1.0 - float(public.sum()), 1e-12)
-    high = math.log(max(float((law / public).max(initial=1.0)), 1.0))
-    near = _cut(law, public, rest, math.exp(high))
+    low, high = 0.0, _highest(law, public)
+    near = _cut(law, public, high)
     if near.nats <= nats:
         return near
-    low, near = 0.0, Near(public, 1.0, 0.0)
-    for _ in range(_HALVINGS if nats > 0 else 0):
-        middle = (low + high) / 2
-        tried = _cut(law, public, rest, math.exp(middle))
+    near = _cut(law, public, low)
+    for _ in range(_STEPS if nats > 0 else 0):
+        tried = _cut(law, public, (low + high) / 2)
         if tried.nats <= nats:
-            low, near = middle, tried
+            low, near = (low + high) / 2, tried
         else:
-            high = middle
+            high = (low + high) / 2
     return near
 
 
-def _cut(law: Shares, public: Shares, rest: float, most: float) -> Near:
-    """`law`, at most `most` times `public`, filled up to 1 from below in the proportions of `public`."""
-    kept = np.minimum(law, most * public)
+def worthwhile(law: Shares, public: Shares, nats: float, worth: float = WORTH) -> Near:
+    """The law that is most worth its price, of those on the way to `nearest`; arguments as there.
+
+    `worth`: nats that it is worth to be surely the same token.
+    """
+    most = nearest(law, public, nats)
+    high = _highest(law, public)
+    tried = [_cut(law, public, high * step / _STEPS) for step in range(_STEPS)]
+    options = [near for near in tried if near.nats < most.nats]
+    return max((*options, most), key=lambda near: worth * np.minimum(law, near.shares).sum() - near.nats)
+
+
+def _highest(law: Shares, public: Shares) -> float:
+    """Logarithm of the factor at which nothing is cut."""
+    return math.log(max(float((law / np.maximum(public, _LEAST)).max(initial=1.0)), 1.0))
+
+
+def _cut(law: Shares, public: Shares, factor: float) -> Near:
+    """`law`, at most exp(`factor`) times `public`, filled up to 1 from below in the proportions of that."""
+    public = np.maximum(public, _LEAST)
+    rest = max(1.0 - float(public.sum()), 1e-12)
+    kept = np.minimum(law, math.exp(factor) * public)
     filled, level = np.zeros(len(law), dtype=bool), 0.0
     for _ in range(len(law) + 2):  # Newton's method on a convex, piecewise linear function: a few steps
         level = (1.0 - float(kept[~filled].sum())) / (rest + float(public[filled].sum()))
@@ -109,11 +129,11 @@ def bits(nats: float) -> float:
 
 
 class Budget:
-    """What the shadow of one text may tell. Every token released earns `nats_per_token`, used or not.
+    """What the shadow of one text may tell: HEAD of it from the first token on, the rest token by token.
 
     Args:
-        nats_per_token: what a released token is charged, in nats of D2.
-        max_nats: for the whole text; the shadow ends after max_nats / nats_per_token tokens.
+        nats_per_token: what a released token is charged besides, in nats of D2, used or not.
+        max_nats: for the whole text; the shadow ends where all is charged.
 
     Raises:
         ConfigError: one of them is not above 0.
@@ -122,8 +142,10 @@ class Budget:
     def __init__(self, nats_per_token: float, max_nats: float) -> None:
         if not (0 < nats_per_token < math.inf and 0 < max_nats < math.inf):
             raise ConfigError("fuse.live: nats_per_token and max_nats must be numbers above 0")
-        self.nats_per_token = nats_per_token
-        self.tokens = int(max_nats / nats_per_token + 1e-9)
+        self._nats_per_token = nats_per_token
+        self._head = HEAD * max_nats
+        self.tokens = math.ceil((max_nats - self._head) / nats_per_token)
+        self._max_nats = max_nats
         self.released = 0
         self.spent = 0.0
 
@@ -132,15 +154,14 @@ class Budget:
         """Whether one more token may be released. Known beforehand: it does not depend on the text."""
         return self.released < self.tokens
 
-    @property
-    def charged(self) -> float:
-        """Nats that are charged for what was released: an upper bound of `spent`."""
-        return self.released * self.nats_per_token
+    def charged(self, tokens: int) -> float:
+        """Nats that are charged for so many tokens: an upper bound of what they tell."""
+        return min(self._head + tokens * self._nats_per_token, self._max_nats) if tokens else 0.0
 
     def room(self) -> float:
         """Counts one token; the nats that it may cost."""
         self.released += 1
-        return max(0.0, min(self.charged - self.spent, AT_ONCE * self.nats_per_token))
+        return max(0.0, self.charged(self.released) - self.spent)
 
     def pay(self, nats: float) -> None:
         """What that token did cost."""
@@ -165,7 +186,7 @@ class Shadow:
             law: the text's, without the tokens that the shadow must not take over.
             public: (V,) what the shadow is drawn from where it does not follow.
         """
-        near = nearest(law.shares, public[law.ids], self.budget.room())
+        near = worthwhile(law.shares, public[law.ids], self.budget.room())
         self.budget.pay(near.nats)
         kept, beyond = coupled(token, law, public, near)
         if self._uniform() < kept:
