@@ -196,10 +196,10 @@ class LiveConfig(Section):
 
     allow: bool = False
     """Whether `form: live` and `--form live` may be used at all."""
-    nats_per_token: Annotated[float, Field(gt=0, le=8)] = 0.5
-    """What each token of the shadow may tell, as a Renyi divergence of order 2; a nat is 1.44 bits."""
+    nats_per_token: Annotated[float, Field(gt=0, le=8)] = 0.25
+    """What each token of the shadow is charged, as a Renyi divergence of order 2; a nat is 1.44 bits."""
     max_nats: Annotated[float, Field(gt=0, le=10_000)] = 40.0
-    """What the shadow of one text may tell; spent, the rest is written by the local model alone."""
+    """What the shadow of one text may tell, half of it charged with its first token; the rest is local."""
     block: Annotated[int, Field(ge=1, le=64)] = 8
     """Tokens by which one request asks to continue the shadow."""
     max_requests: Annotated[int, Field(ge=1, le=10_000)] = 64
