@@ -13,7 +13,7 @@ from rich.table import Table
 from cogenesis_langchain.commands.common import ConfigOption, JsonOption, bar, out, print_json, print_table
 from cogenesis_langchain.errors import InputError
 
-ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "local", "block")
+ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "fuse:topic", "live:topic", "local", "block")
 TIERS = ("fast", "balanced", "thorough")
 LEAKED = 1
 """Exit code where a known value reached the wire."""

@@ -19,8 +19,8 @@ from cogenesis_langchain.evals.values import CARRIERS, FILLERS, Value
 from cogenesis_langchain.graph import last_text
 from cogenesis_langchain.state import RouterContext
 
-ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "local", "block")
-SENDING = ROUTES[:4]
+ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "fuse:topic", "live:topic", "local", "block")
+SENDING = ROUTES[:6]
 DOORS = ("invoke", "stream", "ainvoke", "astream", "batch", "abatch", "chain", "turns", "fallback", "retry")
 PLACES = ("asked", "earlier", "tool result", "tool argument")
 _CUT = frozenset({"as it is", "lower", "UPPER"})  # spellings that are also cut over two messages

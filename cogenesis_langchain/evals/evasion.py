@@ -26,8 +26,9 @@ from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeWriter, RecordingCloud, Reply
-from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
+from cogenesis_langchain.types import Capabilities, ContextItem, KnownValue, PrivateSpan
 
+_ABLE = Capabilities(chat_logprobs=20, samples=True, continuation="llama-server")  # so that nobody probes
 _SKETCH = "1. Greet\n2. Say why\n3. Tell what is planned\n4. Say goodbye"
 
 
@@ -154,6 +155,7 @@ class Range:
             embedder=self._embedder,
             store=MemoryStore([item], values_of=lambda _: known, user=USER),
             writer=FakeWriter(),
+            capabilities=_ABLE,
         )
         self._router = create_privacy_router(engine=engine, user_id=USER, label="public")
         self._threads = create_privacy_router(
@@ -243,6 +245,7 @@ def _policy(base_url: str, folder: Path) -> dict[str, Any]:
     return {
         "version": 1,
         "models": {"cloud": cloud, "local": {"max_tokens": 16}},
+        "fuse": {"live": {"allow": True}},
         "store": {"path": str(folder), "keys": "file"},
         "routing": {"default": {"route": "local"}, "decisions": decisions},
     }
