@@ -1,6 +1,6 @@
 """What a recording cloud answers: sketches, drafts with log-probabilities, nonsense as clouds give it. Pure.
 
-Its language model is a toy: words are tokens, each at .6, with a few others beside it.
+Its language model is a toy: words are tokens, each at .6, with 19 others beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ SKETCH = "\n".join(
     )
 )
 _WORD = re.compile(r"\s*\S+\s*$|\s*\S+")
-_OTHERS = (" and", " the", ",", " a", ".", " to")
+_OTHERS = (
+    *(",", ".", " and", " the", " a", " to", " of", " in", " is", " for"),
+    *(" you", " we", " it", " with", " all", " our", " will", " be", " so", " as"),
+)
 _COUNTED = ("one", ", two", ", three", ", four", ", five", ", six", ", seven", ", eight", ", nine", ", ten")
 
 
@@ -149,7 +152,7 @@ def _counts(request: Mapping[str, Any]) -> bool:
 
 def _toy(word: str) -> TopLogprobs:
     """The word at .6, others at .2, .1 and so on."""
-    tokens = [word, *(other for other in _OTHERS if other != word)]
+    tokens = [word, *(other for other in _OTHERS if other != word)][:20]
     numbers = [math.log(0.6 if not rank else 0.4 / 2**rank) for rank in range(len(tokens))]
     return TopLogprobs(word.encode(), numbers[0], tuple(token.encode() for token in tokens), tuple(numbers))
 

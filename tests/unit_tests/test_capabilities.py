@@ -1,0 +1,162 @@
+"""What an endpoint can do is asked once, with the same bytes by everybody, and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cogenesis_langchain import capabilities
+from cogenesis_langchain.audit import Audit
+from cogenesis_langchain.capabilities import Kept, ask
+from cogenesis_langchain.cloud import Cloud
+from cogenesis_langchain.errors import CloudError, GateError
+from cogenesis_langchain.gate.frames import is_frame
+from cogenesis_langchain.gate_config import GateConfig
+from cogenesis_langchain.prompt_files import sections
+from cogenesis_langchain.settings import CloudModelConfig
+from cogenesis_langchain.testing import Able, RecordingCloud, Reply
+from cogenesis_langchain.types import Capabilities, Dialect
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow at once."""
+    monkeypatch.setattr("cogenesis_langchain.cloud._WAIT_S", 0.001)
+
+
+@pytest.fixture
+def at(audit: Audit) -> Iterator[Callable[..., Cloud]]:
+    """A cloud at an endpoint that is `able` to do so much."""
+    opened: list[RecordingCloud] = []
+
+    def build(able: Able | None = None, gate: dict[str, Any] | None = None) -> Cloud:
+        server = RecordingCloud(able=able).__enter__()
+        opened.append(server)
+        config = CloudModelConfig(
+            provider="openai_compatible", model="m", base_url=server.base_url, timeout_s=5
+        )
+        return Cloud(config, audit=audit, gate=GateConfig(**(gate or {})))
+
+    yield build
+    for server in opened:
+        server.__exit__(None, None, None)
+
+
+DIALECTS: tuple[Dialect, ...] = ("llama-server", "vllm", "prefix")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_dialect_that_goes_on_is_found(at: Callable[..., Cloud], dialect: Dialect) -> None:
+    """An endpoint that begins a new answer instead does not know the dialect."""
+    assert ask(at(Able(continuation=dialect)), live=True) == Capabilities(20, 0, True, dialect)
+
+
+def test_plain_completions_come_last(at: Callable[..., Cloud]) -> None:
+    """Where no chat goes on, a bare prompt may."""
+    found = ask(at(Able(samples=False, continuation="completions")), live=True)
+    assert found == Capabilities(20, 20, False, "completions")
+
+
+def test_an_endpoint_that_cannot_go_on(at: Callable[..., Cloud]) -> None:
+    """Drafts may come of it, form live not."""
+    assert ask(at(Able(continuation=None)), live=True) == Capabilities(20, 0, True, None)
+
+
+@pytest.mark.parametrize("listed", [5, 20, 200])
+def test_the_longest_list_is_taken(at: Callable[..., Cloud], listed: int) -> None:
+    """Endpoints refuse longer lists than they give, or cut them: the toy has 20 candidates at most."""
+    assert ask(at(Able(listed=listed))).chat_logprobs == min(listed, 20)
+
+
+def test_an_endpoint_without_log_probabilities(at: Callable[..., Cloud]) -> None:
+    """It answers all the same, and can do nothing for fusion."""
+    assert ask(at(Able(listed=0, continuation=None)), live=True) == Capabilities()
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_nothing_is_concluded_from_trouble(audit: Audit, status: int) -> None:
+    """A refused key or a server that is down says nothing about what it can do."""
+    with RecordingCloud(able=Able(listed=20)) as server:
+        config = CloudModelConfig(provider="openai_compatible", base_url=server.base_url, timeout_s=5)
+        server.able = _Broken(status)
+        with pytest.raises(CloudError):
+            ask(Cloud(config, audit=audit))
+
+
+class _Broken(Able):
+    """Answers everything with one status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "status", status)
+
+    def own(self, request: Any) -> Reply:
+        del request
+        return Reply.error(int(getattr(self, "status")))  # noqa: B009 (a frozen record)
+
+
+def test_a_probe_tells_nothing(at: Callable[..., Cloud], audit: Audit) -> None:
+    """Its words are pinned, it is on record with 0 bits, and stays within the gate's rules."""
+    assert all(is_frame(text) for _, text in sections(capabilities.PROMPT))
+    ask(at(Able(continuation="vllm")), live=True)
+    entries = audit.receipts()
+    assert {entry.receipt.bits for entry in entries} == {0.0}
+    assert {entry.receipt.route for entry in entries} == {"fuse", "live"}
+    pinned = {text for _, text in sections(capabilities.PROMPT)}
+    for entry in entries:
+        assert {message["content"] for message in json.loads(entry.body or "")["messages"]} <= pinned
+    with pytest.raises(GateError):
+        ask(at(gate={"routes": ["sketch"]}))
+
+
+# --- kept ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_found_is_kept_by_endpoint_and_model(tmp_path: Path) -> None:
+    """The next process need not ask; another model or address does."""
+    kept = Kept(tmp_path / "new" / "capabilities.json")
+    can = Capabilities(20, 0, True, "vllm")
+    kept.put("https://a.example/v1", "m", can)
+    kept.put("https://b.example/v1", "m", Capabilities(5))
+    again = Kept(tmp_path / "new" / "capabilities.json")
+    assert again.get("https://a.example/v1", "m", live=True) == can
+    assert again.get("https://b.example/v1", "m", live=False) == Capabilities(5)
+    assert again.get("https://a.example/v1", "other", live=False) is None
+
+
+def test_what_it_could_not_do_is_asked_again(tmp_path: Path) -> None:
+    """Servers learn; nothing found is no reason to keep quiet for ever."""
+    kept = Kept(tmp_path / "capabilities.json")
+    kept.put("e", "m", Capabilities())
+    assert kept.get("e", "m", live=False) is None
+    kept.put("e", "m", Capabilities(20))
+    assert kept.get("e", "m", live=True) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"e m": 5}', b'{"e m": {"chat_logprobs": "x"}}'])
+def test_a_broken_file_is_no_knowledge(tmp_path: Path, content: bytes) -> None:
+    """It is written anew."""
+    path = tmp_path / "capabilities.json"
+    path.write_bytes(content)
+    assert Kept(path).get("e", "m", live=False) is None
+    Kept(path).put("e", "m", Capabilities(20))
+    assert Kept(path).get("e", "m", live=False) == Capabilities(20)
+
+
+def test_an_engine_asks_once(make_engine: Callable[..., Any], cloud: RecordingCloud) -> None:
+    """Nothing goes out to build a body; then a probe does, once for this process and the next."""
+    engine = make_engine()
+    assert engine.capabilities(probe=False) is None
+    assert cloud.bodies == []
+    found = engine.capabilities()
+    sent = len(cloud.bodies)
+    assert found is not None
+    assert found.chat_logprobs
+    assert sent > 0
+    assert engine.capabilities() == found
+    assert make_engine().capabilities(probe=False) == found
+    assert len(cloud.bodies) == sent
