@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.fusion import learned, paper
-from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, log_sum
+from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax
 from cogenesis_langchain.fusion.features import Facts, Fused, Seen
 
 __all__ = ["COMBINERS", "Combiner", "Facts", "Fused", "combiner"]
@@ -37,12 +37,15 @@ class Combiner(Protocol):
         ...
 
 
+_TINY = np.float32(1e-38)
+
 Mix = Callable[[Seen], tuple[Floats, float]]
 
 
 def mean(seen: Seen) -> tuple[Floats, float]:
     """The mean of both probabilities."""
-    return np.logaddexp(seen.local, seen.cloud) - np.float32(np.log(2)), 0.5
+    shares = (np.exp(seen.local) + np.exp(seen.cloud)) * np.float32(0.5)
+    return np.log(np.maximum(shares, _TINY)), 0.5  # several times quicker than logaddexp
 
 
 def logmean(seen: Seen) -> tuple[Floats, float]:
@@ -113,11 +116,11 @@ class _Guarded:
 
     def fuse(self, local: Floats, listed: Listed, generic: Floats | None, facts: Facts) -> Fused:
         kept = local[self._control]
-        ends = min(float(np.exp(log_sum(kept))), 1.0) if len(kept) else 0.0
+        ends = min(float(np.exp(kept).sum(dtype=np.float64)), 1.0)
         if ends > 0.999:
             return Fused(local, 0.0)
-        words, others = self._without(local), self._without(generic) if generic is not None else None
-        mixed, weight = self._mix(Seen.of(words, listed, others, facts))
+        others = self._without(generic) if generic is not None else None
+        mixed, weight = self._mix(Seen.of(self._without(local), listed, others, facts))
         if len(kept):
             mixed += np.float32(np.log1p(-ends))
             mixed[self._control] = kept
@@ -127,7 +130,7 @@ class _Guarded:
         """The same without control tokens, adding up to 1."""
         if not len(self._control):
             return logprobs
-        out = logprobs.copy()
+        ends = float(np.exp(logprobs[self._control]).sum(dtype=np.float64))
+        out = logprobs - np.float32(np.log(max(1.0 - ends, 1e-6)))
         out[self._control] = NEVER
-        out -= np.float32(log_sum(out))
-        return out
+        return np.asarray(out)

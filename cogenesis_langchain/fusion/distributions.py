@@ -25,6 +25,7 @@ NEVER = np.float32(-1e4)
 """Log-probability of what cannot be: finite, so that zero times it is zero."""
 LEAST_TAIL = 1e-6
 """A list never holds everything: what is not on it keeps this much probability at least."""
+_SURE = 0.01  # probability
 _MOST = 64  # local tokens that one foreign candidate is shared among at most
 _CONTROL = re.compile(rb"<[|\xef\xbd\x9c][^>]*>|</?s>|<(?:eos|bos|unk|pad|(?:start|end)_of_turn)>|\[/?INST\]")
 
@@ -138,11 +139,14 @@ def listed_of(logprobs: Floats, k: int) -> Listed:
 
 def spread(listed: Listed, by: Floats) -> Floats:
     """(V,) The whole distribution: the list as it is, its tail in the proportions of `by` (V,)."""
-    unlisted = by.copy()
-    unlisted[listed.ids] = NEVER
-    out = unlisted + np.float32(np.log(listed.tail) - max(log_sum(unlisted), -30.0))
+    left = 1.0 - float(np.exp(by[listed.ids]).sum(dtype=np.float64))
+    if left < _SURE:  # too few digits are left of such a difference
+        unlisted = by.copy()
+        unlisted[listed.ids] = NEVER
+        left = float(np.exp(max(log_sum(unlisted), -30.0)))
+    out = by + np.float32(np.log(listed.tail) - np.log(left))
     out[listed.ids] = listed.logprobs
-    return out
+    return np.asarray(out)
 
 
 def is_control(token: bytes) -> bool:
