@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
 
 LIKELIEST = 64
-"""Tokens that the shadow may take over."""
-WIDTH = 64
-"""Likeliest tokens that the text's next one may be drawn from, besides the true one."""
+"""Tokens that the text's next one may be drawn from, besides the true one."""
 MOST_LISTED = 256
 """Candidates where the endpoint gives as many as are wanted."""
 
@@ -124,10 +122,11 @@ class Walks:
     def _walk(self, gold: Gold, prompts: dict[str, Prompt], live: Live, private: Private) -> Walk:
         asked, trace = list[tuple[int, str]](), list[TokenTrace]()
         task = prompts["b" if live.trusted else "0"]
-        truth = _Forced(gold.tokens.tolist())
+        nll = list[float]()
+        truth = Forced(gold.tokens.tolist(), nll)
 
         def ask(text: str, nats: float) -> Draft:  # noqa: ARG001 - nobody is charged here
-            asked.append((len(truth.nll), text))
+            asked.append((len(nll), text))
             return self._cloud().drafted(task, text, tokens=live.block, k=self._k, rng=None)
 
         chance = np.random.default_rng(gold.person).random
@@ -139,27 +138,7 @@ class Walks:
             )
             deque(written, maxlen=0)
         heard = sum(one.by != "local" for one in trace)
-        return Walk(truth.nll, asked, heard, sum(one.shadow is not None for one in trace))
-
-
-class _Forced:
-    """A `fuse.live.Taste` that draws the true text from the whole distribution, and notes what that cost."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._tokens = tokens
-        self.nll: list[float] = []
-
-    def law(self, logits: NDArray[np.floating]) -> Law:
-        logs = log_softmax(logits.astype(np.float32))
-        token = self._tokens[len(self.nll)]
-        self.nll.append(-float(logs[token]))
-        ids = np.union1d(np.argpartition(-logs, WIDTH)[:WIDTH], token)
-        return Law(ids, np.exp(logs[ids], dtype=np.float64))
-
-    def draw(self, law: Law) -> int:  # noqa: ARG002 - the true text is forced on it
-        return self._tokens[len(self.nll) - 1]
-
-    def remember(self, token: int) -> None: ...
+        return Walk(nll, asked, heard, sum(one.shadow is not None for one in trace))
 
 
 def walked(setting: str, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:
