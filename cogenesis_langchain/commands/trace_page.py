@@ -107,7 +107,7 @@ def _text(tokens: Sequence[TokenTrace]) -> Iterator[str]:
     yield f'<li><span class="sample fused" style="--w:.6">dotted line</span> {_WORDS["fused"]}</li>'
     yield f'<li><span class="sample cloud" style="--w:1">full line</span> {_WORDS["cloud"]}</li>'
     if any(token.held for token in tokens):
-        yield '<li><span class="sample held">dashed box</span> private: held back from the shadow</li>'
+        yield '<li><span class="sample held">dashes above</span> private: held back from the shadow</li>'
     yield "</ul>"
     spans = "".join(_span(text, group) for text, group in units(tokens))
     yield f'<div class="text block" dir="auto">{spans or "(nothing was written)"}</div>'
@@ -195,7 +195,7 @@ def _readable(body: str) -> Iterator[str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return
     for role, text in pairs:
-        yield f'<p class="quiet">{_safe(role)}</p><div class="block text" dir="auto">{_safe(text)}</div>'
+        yield f'<p class="quiet">{_safe(role)}</p><div class="block said" dir="auto">{_safe(text)}</div>'
 
 
 def _table(tokens: Sequence[TokenTrace], live: bool) -> Iterator[str]:

@@ -27,7 +27,7 @@ h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem }
 p { margin: .4rem 0 } ul { margin: .4rem 0; padding-left: 1.2rem }
 .quiet, th { color: var(--quiet); font-weight: 400 }
 .skip { position: absolute; left: -99rem } .skip:focus { position: static }
-.text, pre, .pair span { white-space: pre-wrap }
+.text, .said, pre, .pair span { white-space: pre-wrap }
 .text { line-height: 2.1; font-size: 1.05rem }
 .block, pre { background: var(--block); border: 1px solid var(--line); border-radius: 6px;
   padding: .8rem 1rem; margin: .5rem 0 }
@@ -37,7 +37,7 @@ pre { font: 13px/1.5 ui-monospace, monospace }
   border-bottom-color: rgb(var(--fused-rgb)) }
 .cloud { background: rgb(var(--cloud-rgb) / calc(DEPTH * var(--w))); border-bottom-style: solid;
   border-bottom-color: rgb(var(--cloud-rgb)) }
-.held { outline: 1px dashed var(--mark); outline-offset: -1px }
+.held { border-top: 2px dashed var(--mark) }
 [data-tip]:focus { outline: 2px solid var(--ink); outline-offset: 1px }
 [data-tip]:hover::after, [data-tip]:focus::after { content: attr(data-tip); position: fixed; left: 0;
   right: 0; bottom: 0; z-index: 1; padding: .6rem 1rem; background: var(--ink); color: var(--paper);

@@ -105,7 +105,7 @@ def test_the_text_and_the_bodies_are_exact() -> None:
     assert read.texts["text"][0] == "".join(text)
     # A browser drops the one line break after <pre>; what follows is the body.
     assert [one[1:] for one in read.texts["pre"]] == ["\n" + body, body]
-    assert " a\n  b " in read.texts["text"]
+    assert " a\n  b " in read.texts["said"]
 
 
 @pytest.mark.parametrize(
