@@ -50,10 +50,10 @@ def ask(cloud: Cloud, *, live: bool = False) -> Capabilities:
         one = _tried(cloud, Route.FUSE, cloud.prepare(messages, max_tokens=_TOKENS, logprobs=listed))
         if chat := _given(one, listed):
             break
-    both = chat and _tried(
-        cloud, Route.FUSE, cloud.prepare(messages, max_tokens=_TOKENS, logprobs=chat, samples=2)
-    )
-    samples = bool(both) and len(both) == 2
+    samples = False
+    if chat:
+        two = cloud.prepare(messages, max_tokens=_TOKENS, logprobs=chat, samples=2)
+        samples = len(_tried(cloud, Route.FUSE, two)) == 2
     if not live:
         return Capabilities(chat, 0, samples)
 

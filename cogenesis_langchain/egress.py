@@ -123,7 +123,7 @@ class Gate:
             raise GateError("the request is not the one that was permitted, but for its bytes")
         if permit.trusted and not self.trusted:
             raise GateError("the permit trusts an endpoint that privacy.trusted_endpoints does not list")
-        if chat.continued and permit.route != Route.LIVE:
+        if chat.continued and permit.route != str(Route.LIVE):
             raise GateError("only route live may ask a cloud to go on with a text")
         failed, spans = "", []
         try:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +38,7 @@ from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.types import GenericTask, Route
 
 CAP = "privacy.ledger"
+_COMPLETIONS = re.compile(r"(?<!/chat)/completions$")  # the other address of the same endpoint
 DAY = timedelta(hours=24)
 
 _COUNTED = "kind IN ('intent', 'gate_hit', 'veto')"
@@ -258,7 +260,7 @@ def _of(row_id: str, data: dict[str, Any], *, request: bool) -> Charge:
         id=row_id,
         time=data["time"],
         user=data["user"],
-        endpoint=data["endpoint"],
+        endpoint=_COMPLETIONS.sub("/chat/completions", data["endpoint"]),
         key=data.get("key", ""),
         body=data.get("about") or row_id,
         route=data["route"],
