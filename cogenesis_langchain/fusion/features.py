@@ -20,7 +20,8 @@ LOCAL, CLOUD, CLOUD_LOCAL, GENERIC = range(4)
 the same with its tail by the local one; the local model without context."""
 SCALARS = 25
 _FAR = 6.0  # scalars are cut there
-_WHOLE = 64  # bytes of agreement that count as seeing the text itself
+WHOLE = 64
+"""Bytes of agreement that count as seeing the text itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def scalars(head: Head, seen: Seen) -> NDArray[np.float64]:
     probs, share, general = np.exp(local), np.exp(named), np.exp(generic)
     tops = [int(row.argmax()) for row in (local, named, generic)]
     tail = float(np.log(max(head.tail, LEAST_TAIL)))
-    matched = _WHOLE if seen.facts.matched is None else min(seen.facts.matched, _WHOLE)
+    matched = WHOLE if seen.facts.matched is None else min(seen.facts.matched, WHOLE)
     found = np.array(
         [
             _entropy(probs, local, head.rest[LOCAL]) / 3,

@@ -24,6 +24,7 @@ from cogenesis_langchain.fusion.features import (
     CLOUD_LOCAL,
     LOCAL,
     SCALARS,
+    WHOLE,
     Head,
     Seen,
     scalars,
@@ -54,7 +55,7 @@ class Gates:
 
     def gate(self, seen: Seen) -> Numbers:
         """The one for a position."""
-        if seen.facts.matched is None:
+        if seen.facts.matched is None or seen.facts.matched >= WHOLE:
             return self.generic if seen.is_generic else self.plain
         return self.generic_apart if seen.is_generic else self.plain_apart
 

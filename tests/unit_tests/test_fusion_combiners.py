@@ -22,7 +22,7 @@ from cogenesis_langchain.fusion.distributions import (
     log_softmax,
     spread,
 )
-from cogenesis_langchain.fusion.features import SCALARS, Head, Seen, scalars
+from cogenesis_langchain.fusion.features import SCALARS, WHOLE, Head, Seen, scalars
 from cogenesis_langchain.types import TopLogprobs
 
 V = 900
@@ -271,11 +271,12 @@ def test_the_cut_changes_no_experts_whole_distribution() -> None:
 
 
 def test_a_cloud_that_saw_another_text_is_believed_less() -> None:
-    """The same list weighs less where nothing agrees than where the cloud saw the very text."""
+    """The same list weighs less where nothing agrees than where a long stretch or the whole text does."""
     one = combiner("learned")
     local, listed = drawn(1), listed_of(drawn(2), 20)
-    told = [one.fuse(local, listed, None, Facts(30, matched)).weight for matched in (0, None)]
+    told = [one.fuse(local, listed, None, Facts(30, matched)).weight for matched in (0, WHOLE, None)]
     assert told[0] < 0.5 * told[1]
+    assert told[1] == told[2]
 
 
 def test_an_agreeing_cloud_is_believed_more_than_a_lost_one() -> None:
