@@ -327,20 +327,26 @@ def test_a_broken_cloud_ends_its_part(fuse_engine: EngineMaker, cloud: Recording
         assert any("the local model wrote the rest" in warning for warning in found["warnings"])
 
 
-def test_a_hit_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
-    """A shadow that holds a private word is not sent, and the thread sends nothing any more."""
-    detector = FakeDetector(patterns={"PERSON": "welcome"})
-    engine = fuse_engine({"detector": detector}, form="live")
+@pytest.mark.parametrize("on_hit", ["local", "block"])
+def test_a_hit_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCloud, on_hit: str) -> None:
+    """A shadow that came to hold a known value by itself is not sent, nor anything later of this thread."""
+    privacy = {"known_values": {"add": ["here it is"]}, "gate": {"on_hit": on_hit}}  # what the toy says first
+    own = {"provider": "openai_compatible", "model": "stand-in", "base_url": cloud.base_url}
+    models = {"cloud": own, "local": {"temperature": 0}}  # then the shadow says it, too
+    engine = fuse_engine(form="live", privacy=privacy, models=models)
     router = router_of(engine, checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "one"}}
     found = router.invoke(INSTRUCTION, config)
-    assert not any(b"welcome" in body for body in cloud.bodies)
-    assert found["text"]
-    if found["stopped"]:
-        assert engine.audit.refusals(USER)
-        again = len(cloud.bodies)
-        assert router.invoke(INSTRUCTION, config)["route"] == "local"
-        assert len(cloud.bodies) == again
+    assert len(cloud.bodies) == 1
+    assert b"here it is" not in cloud.raw.lower()
+    assert len(found["stopped"]) == len(engine.audit.refusals(USER)) == 1
+    if on_hit == "block":
+        assert (found["route"], found["text"]) == ("block", None)
+    else:
+        assert found["text"].startswith("Here it is:")
+        assert any("private values" in warning for warning in found["warnings"])
+    assert router.invoke(INSTRUCTION, config)["route"] == on_hit
+    assert len(cloud.bodies) == 1
 
 
 def test_live_needs_to_be_allowed(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
