@@ -219,7 +219,7 @@ def _learned(read: Sequence[Gold], pieces: Sequence[bytes], to: Path, card: dict
         steps = progress.track(fitting.lessons(read, pieces), total=len(read), description="experts")
         lessons = list(steps)
         halves = progress.track(fitting.halves(lessons), total=fitting.FOLDS, description="checking")
-        found = [fitting.costs(fitting.fitted(seen), held) for seen, held in halves]
+        found = [fitting.unseen(seen, held) for seen, held in halves]
     gates = fitting.fitted(lessons)
     unseen = {name: np.concatenate([one[name] for one in found]).mean(axis=0) for name in found[0]}
     card["unseen"] = {

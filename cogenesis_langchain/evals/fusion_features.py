@@ -176,10 +176,11 @@ def halves(given: Sequence[Lesson], folds: int = FOLDS) -> Iterator[tuple[list[L
         yield [one for number, one in enumerate(given) if number % folds != fold], held
 
 
-def costs(gates: Gates, held: Sequence[Lesson]) -> dict[str, Numbers]:
-    """Variant -> (n, 2) nats of each gold token: the local model alone, and the mixture."""
+def unseen(seen: Sequence[Lesson], held: Sequence[Lesson]) -> dict[str, Numbers]:
+    """Variant -> (n, 2) nats of each gold token of `held`: the local model, a mixture fitted on `seen`."""
     found = {}
-    for variants, gate in ((GENERIC, gates.generic), (PLAIN, gates.plain)):
+    for variants in (GENERIC, PLAIN):
+        gate = fit([lesson.same[one] for one in variants for lesson in seen])
         for one in variants:
             given = [lesson.same[one] for lesson in held]
             local = -np.concatenate([part.worth[:, 0] for part in given])
