@@ -54,6 +54,8 @@ class Toy:
     def logits(self) -> NDArray[np.float32]:
         out = logits_of(self._context, self.text)
         out[NORA] = self._eager
+        if self._context == "paul":
+            out[PIECES.index(b"ly")] = 8.0  # always in the middle of a word
         if len(self.text) >= self._ends_at:
             out[END] = 50.0
         return out
@@ -63,6 +65,7 @@ class Toy:
         assert self.shadow is not None, "given up"
         out = logits_of("public", self.shadow)
         out[NORA] = -6.0  # hardly anybody would think of her
+        out[END] = 4.0  # and anybody would rather stop
         return out
 
     def feed(self, token: int | None, shadow_token: int | None = None) -> None:
