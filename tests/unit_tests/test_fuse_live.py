@@ -305,7 +305,7 @@ def test_a_trusted_endpoint_sees_the_text_and_nothing_is_counted() -> None:
 
 def test_the_text_may_end_and_the_shadow_never_does() -> None:
     """Whether a text ends is the local model's business: no control token is ever shown."""
-    _, trace = written(Toy("nora", ends_at=12), talkative(), Live(8.0, 1000.0))
+    _, trace = written(Toy("nora", ends_at=12), talkative(), Live(0.01, 0.4))
     assert len(trace) == 12
     assert all(one.shadow for one in trace)
 
