@@ -23,6 +23,7 @@ _CODED = re.compile(
     r"[\d@#/\\_%&=+<>{}]|[a-zß-öø-ÿ][A-ZÀ-ÖØ-Þ]|[A-Z]{2}[a-z]|\w{24}|[a-zA-Z][\u0370-\u058f]|[\u0370-\u058f][a-zA-Z]"
 )
 """In a run without spaces: a number, an address, two scripts, or what may be letters in some encoding."""
+_SPELT = re.compile(r"(?<!\S)\w(?:\s+\w){2,}\s*\Z")  # letters that stand alone, one after the other
 _LONG = 6  # as in `matcher`: several everyday words make a value from this many characters on
 
 
@@ -58,7 +59,7 @@ class Holding:
             return True
         tail = text[-_TAIL:].decode(errors="ignore")
         words = fold(tail).split(" ")
-        if tail[-1:].strip() and _CODED.search(tail.split()[-1]):
+        if _SPELT.search(tail) or (tail[-1:].strip() and _CODED.search(tail.split()[-1])):
             return True
         if len(text) > _TAIL:
             del words[0]  # its beginning is cut off

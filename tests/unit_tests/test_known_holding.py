@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cogenesis_langchain.evals.disguises import DISGUISES, disguised
+from cogenesis_langchain.evals.values import shipped
 from cogenesis_langchain.known.holding import Holding
 from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.types import KnownValue
 
 VALUES = [
@@ -72,6 +75,18 @@ def test_every_complete_value_is_held_at_its_end(value: KnownValue) -> None:
     text = f"So we met {value.value}"
     assert KnownValues([value]).hits(text)
     assert HELD(text.encode())
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_what_is_free_of_a_disguised_value_does_not_tell_it(disguise: str) -> None:
+    """Letter by letter, in every disguise: what is not held spells no value, and no piece that tells one."""
+    for value in [value for value in shipped() if value.known][::5]:
+        held = Holding([KnownValue(value.text, value.type, "declared")])
+        text = f"Dear all, it is {disguised(value.text, disguise)} who writes."
+        sizes = range(1, len(text) + 1)
+        free = "".join(text[size - 1] for size in sizes if not held(text[:size].encode()))
+        assert spelled(free, value.parts) == []
+        assert free.startswith("Dear all, it is")
 
 
 def test_long_texts_and_half_characters_are_no_obstacle() -> None:
