@@ -22,7 +22,7 @@ from cogenesis_langchain.fusion.records import drafts_text, read_drafts, read_tr
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
-from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, leaked
+from cogenesis_langchain.testing import Able, FakeDetector, FakeWriter, RecordingCloud, Reply, leaked
 from cogenesis_langchain.types import Capabilities, ContextItem, Draft, Level, TokenTrace, TopLogprobs
 from tests.conftest import INSTRUCTION, USER, routed
 
@@ -235,6 +235,26 @@ def test_ask_shows_the_draft_body_and_sends_exactly_it(
         found = router.invoke(Command(resume=answered), config)
         assert found["text"]
         assert [body.decode() for body in cloud.bodies[before:]] == ([shown["body"]] if approve else [])
+
+
+def test_nobody_is_asked_what_he_can_before_an_approval(make_engine: EngineMaker) -> None:
+    """Not even constant bytes go first; what then cannot be had is asked for anew, as a sketch."""
+    fuse, asks = {"combiner": "mean"}, routed("fuse", ask=True)
+    with RecordingCloud(able=Able(listed=0)) as cloud:
+        own = {"provider": "openai_compatible", "model": "stand-in", "base_url": cloud.base_url}
+        engine = make_engine(
+            routing=routed("fuse", ask=True), fuse={"combiner": "mean"}, models={"cloud": own}
+        )
+        router = router_of(engine, checkpointer=InMemorySaver())
+        config = {"configurable": {"thread_id": "one"}}
+        first = router.invoke(ASKED, config)["__interrupt__"][0].value
+        assert cloud.requests == []
+        second = router.invoke(Command(resume={"approve": True, "sha256": first["sha256"]}), config)
+        asked = second["__interrupt__"][0].value
+        assert asked["sha256"] != first["sha256"]
+        assert first["body"].encode() not in cloud.bodies
+        found = router.invoke(Command(resume={"approve": True, "sha256": asked["sha256"]}), config)
+        assert (found["route"], cloud.bodies[-1].decode()) == ("sketch", asked["body"])
 
 
 def test_a_known_topic_is_not_told(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
