@@ -22,7 +22,7 @@ from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.egress import AsyncGateTransport, Gate, GateTransport
 from cogenesis_langchain.errors import CloudError, GateError
 from cogenesis_langchain.gate.permit import Call, Permit, Prepared, explained, passing
-from cogenesis_langchain.gate.wire import continuation_body, draft_body, reread, to_client, to_wire
+from cogenesis_langchain.gate.wire import continuation_body, draft_body, longest, reread, to_client, to_wire
 from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.logprobs import read_drafts
 from cogenesis_langchain.settings import CloudModelConfig
@@ -46,7 +46,6 @@ class Cloud:
         audit: where intents, outcomes and hits are recorded.
         gate: the `privacy.gate` section.
         trusted: the policy lists the endpoint under `privacy.trusted_endpoints`.
-
     """
 
     def __init__(
@@ -127,8 +126,7 @@ class Cloud:
         Raises as `send` does, and CloudError where the answer has no log-probabilities that can be used.
         """
         deadline = time.monotonic() + self._config.timeout_s
-        body = json.loads(outbound.body)
-        limit = int(body.get("max_tokens") or body["max_completion_tokens"])
+        limit = longest(outbound)
         for attempt in _attempts(deadline):
             with attempt, passing(Call(permit, deadline, attempt.retry_state.attempt_number)), explained():
                 answer = self._sync.post(outbound.endpoint, content=outbound.body.encode()).content

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,9 +30,21 @@ class Finding:
     fix: str = ""
 
 
-def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check models, permissions, keys, tracing, trusted endpoints and disk. Exit code 1 if one is broken."""
-    findings = list(examine(config))
+ProbeOption = Annotated[
+    bool,
+    typer.Option(
+        "--probe",
+        help="Also ask the cloud what it can do for route fuse: a few small requests of constant words.",
+    ),
+]
+
+
+def doctor(config: ConfigOption = None, probe: ProbeOption = False, as_json: JsonOption = False) -> None:
+    """Check models, permissions, keys, tracing, endpoints and disk. Exit code 1 if one is broken.
+
+    Nobody is contacted, but for --probe.
+    """
+    findings = list(examine(config, probe=probe))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -46,8 +58,8 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def examine(config: str | None) -> Iterator[Finding]:
-    """All findings, in order. Never raises for what it looks for."""
+def examine(config: str | None, *, probe: bool = False) -> Iterator[Finding]:
+    """All findings, in order; with `probe` the cloud is asked. Never raises for what it looks for."""
     try:
         engine = load_engine(config)
     except ConfigError as error:
@@ -69,6 +81,7 @@ def examine(config: str | None) -> Iterator[Finding]:
     yield from _keys(engine)
     yield from _tracing()
     yield from _endpoints(settings)
+    yield from _fusion(engine, probe)
     yield from _disk(engine.data_dir)
 
 
@@ -175,6 +188,28 @@ def _endpoints(settings: Any) -> Iterator[Finding]:
     trusted = settings.privacy.trusted_endpoints
     listed = ", ".join(trusted) if trusted else "none besides loopback"
     yield Finding("trusted endpoints", "note" if trusted else "ok", f"private text may go to: {listed}")
+
+
+def _fusion(engine: Any, probe: bool) -> Iterator[Finding]:
+    """Whether the cloud can do what route fuse needs, as far as it was asked."""
+    if engine.config.models.cloud is None:
+        return
+    again = "then `cogenesis doctor --probe`"
+    try:
+        can = engine.capabilities(probe=probe)
+    except (CoGenesisError, OSError) as error:
+        yield Finding("fusion", "note", str(error), f"see to that, {again}")
+        return
+    if can is None:
+        yield Finding("fusion", "ok", "nobody asked the cloud yet what it can do; --probe does")
+    elif not can.chat_logprobs:
+        message = "the cloud gives no log-probabilities, so route fuse becomes sketch"
+        yield Finding("fusion", "note", message, f"name a model that gives them, {again}")
+    else:
+        several = "several drafts" if can.samples else "one draft"
+        live = f"form live by {can.continuation}" if can.continuation else "no text continued for form live"
+        message = f"{can.chat_logprobs} candidates per token, {several} per request, {live}"
+        yield Finding("fusion", "ok", message)
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

@@ -130,6 +130,14 @@ def continuation_body(
     return {**body, "messages": [*wires[:-1], last]}
 
 
+def longest(outbound: Outbound) -> int:
+    """How many tokens a body of these asks for. GateError where it is none of them."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        body = json.loads(outbound.body)
+        return int(body["max_tokens"] if "max_tokens" in body else body["max_completion_tokens"])
+    raise GateError("the body is not one that Cloud.prepare made: prepare it again")
+
+
 def _listing(config: CloudModelConfig, max_tokens: int, logprobs: int) -> dict[str, Any]:
     limit = "max_completion_tokens" if config.provider == "openai" else "max_tokens"  # OpenAI's newer name
     settings = {"model": config.model, "temperature": config.temperature, limit: max_tokens}

@@ -35,6 +35,7 @@ from cogenesis_langchain.testing import (
     canaries,
     leaked,
 )
+from cogenesis_langchain.types import Capabilities
 from tests.conftest import INSTRUCTION, USER, policy, routed
 
 ROOT = Path(__file__).parents[2]
@@ -685,6 +686,19 @@ def test_doctor_is_content_with_a_healthy_machine(cogenesis: Run, healthy: Engin
     assert all(not f["fix"] for findings in found.values() for f in findings if f["status"] == "ok")
     shown = cogenesis("doctor")
     assert shown.out.count("\n") >= len(done.json)
+
+
+def test_doctor_asks_the_cloud_only_when_told(cogenesis: Run, healthy: Engine, cloud: RecordingCloud) -> None:
+    """What it can do for route fuse is known after --probe; without it nobody is contacted."""
+    assert "--probe" in checks(cogenesis("doctor", "--json"))["fusion"][0]["message"]
+    assert cloud.bodies == []
+    (finding,) = checks(cogenesis("doctor", "--probe", "--json"))["fusion"]
+    assert (finding["status"], "20 candidates" in finding["message"]) == ("ok", True)
+    assert cloud.bodies
+    healthy._rooms["capabilities"] = Capabilities()
+    (finding,) = checks(cogenesis("doctor", "--json"))["fusion"]
+    assert finding["status"] == "note"
+    assert finding["fix"]
 
 
 def test_doctor_finds_a_broken_policy(cogenesis: Run, tmp_path: Path) -> None:

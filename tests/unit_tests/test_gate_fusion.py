@@ -104,6 +104,17 @@ def test_a_known_value_stops_a_draft(
     assert len(audit.refusals("dana")) == 1
 
 
+def test_only_what_was_prepared_is_sent(make: Callable[..., Cloud], server: RecordingCloud) -> None:
+    """Other bytes of the same sense are no body of ours; the error quotes none of them."""
+    cloud = make()
+    outbound = cloud.prepare(draft_messages(TASK), logprobs=20)
+    for body in ("Quillon", "[]", '{"max_tokens": "Quillon"}', outbound.body.replace("party", "funeral")):
+        with pytest.raises(GateError) as caught:
+            cloud.drafts(Outbound(outbound.endpoint, body), permit(outbound, "fuse"))
+        assert "Quillon" not in str(caught.value)
+    assert server.bodies == []
+
+
 # --- going on with a text ------------------------------------------------------------------------------
 
 
