@@ -239,7 +239,6 @@ def test_ask_shows_the_draft_body_and_sends_exactly_it(
 
 def test_nobody_is_asked_what_he_can_before_an_approval(make_engine: EngineMaker) -> None:
     """Not even constant bytes go first; what then cannot be had is asked for anew, as a sketch."""
-    fuse, asks = {"combiner": "mean"}, routed("fuse", ask=True)
     with RecordingCloud(able=Able(listed=0)) as cloud:
         own = {"provider": "openai_compatible", "model": "stand-in", "base_url": cloud.base_url}
         engine = make_engine(
