@@ -8,7 +8,7 @@ model goes on alone, and the answer says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,8 @@ class Conversation:
 
     `first` is what was prepared and decided on, `permit` the leave to send it, which holds for the later
     bodies with their own bytes and bits. `sent` and `halted` are entries of the state's `outbound` and
-    `stopped`; `answers` counts what came back.
+    `stopped`; `answers` counts what came back. `charged` are bits by SHA-256: the ledger counts the most that
+    the same bytes were charged, and a veil may make them of a longer shadow.
     """
 
     request: Request
@@ -49,6 +50,7 @@ class Conversation:
     timings: dict[str, float]
     sent: list[dict[str, Any]] = field(default_factory=list)
     halted: list[dict[str, Any]] = field(default_factory=list)
+    charged: dict[str, float] = field(default_factory=dict)
     answers: int = 0
     problem: CoGenesisError | None = None
 
@@ -63,7 +65,7 @@ class Conversation:
         if not isinstance(writer, Stepping):
             raise WriterError("the local model was exchanged while a text was written: ask again")
         messages = draft_messages(live_sentence(request, request.step()))
-        shadow = None if self.permit.trusted else _prompt(messages)
+        shadow = None if self.permit.trusted else as_prompt(messages)
         with writer.steps(request.prompt(None), scope=request.user, shadow=shadow, cancel=cancel) as steps:
             pieces = fuse_live(
                 steps,
@@ -101,7 +103,9 @@ class Conversation:
         request, permit = self.request, self.permit
         if self.sent:
             outbound = continuation(request, messages, self._veiled(shadow))
-            told = None if permit.bits is None else bits(nats)
+            told = None if permit.bits is None else bits(nats) + self.charged.get(outbound.sha256, 0.0)
+            if told is not None:
+                self.charged[outbound.sha256] = told
             permit = replace(permit, body_sha256=outbound.sha256, endpoint=outbound.endpoint, bits=told)
             entry = request.entry(outbound)
         else:
@@ -176,7 +180,7 @@ def telling(text: bytes) -> bool:
     return capital and not _BEGINS.search(end[: last.start()])
 
 
-def _prompt(messages: list[CloudMessage]) -> Prompt:
+def as_prompt(messages: Sequence[CloudMessage]) -> Prompt:
     """What the cloud is asked, for the local model without the person's context."""
     roles: dict[str, Role] = {"system": "system", "user": "user"}
     return tuple(Turn(roles[one.role], tuple(part.text for part in one.parts)) for one in messages)

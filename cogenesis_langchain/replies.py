@@ -194,7 +194,7 @@ def pieces(reply: Reply, request: Mapping[str, Any], *, streamed: bool) -> Itera
         yield from re.findall(rb"\S+\s*", json.dumps(document).encode())
         return
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-    words = reply.deltas or re.findall(r"\s*\S+\s*$|\s*\S+", reply.text)
+    words = reply.deltas or _WORD.findall(reply.text)
     deltas += [{"content": word} for word in words]
     for number, delta in enumerate([*deltas, {}]):
         finish = "stop" if number == len(deltas) else None

@@ -47,14 +47,15 @@ class Telling:
         """Upper bound of what a request at `step` tells; None where there is none.
 
         In form live that of the first request, with where the text ends, which the number of requests shows;
-        what further ones tell comes on top (see `fusing`). On a trusted endpoint nothing is counted.
+        what further ones tell comes on top (see `conversing`). On a trusted endpoint nothing is counted.
         """
         if step.route not in LEVELLED or not step.level:
             return None
         bits = self.engine.vocabulary.bits(step.level)
         if step.route is not Route.LIVE or bits is None:
             return bits
-        return None if self.trusted else bits + math.log2(self.engine.config.fuse.live.max_requests + 1)
+        ends = math.log2(math.e * (self.engine.config.fuse.live.max_requests + 1))
+        return None if self.trusted else bits + ends
 
     @property
     def trusted(self) -> bool:

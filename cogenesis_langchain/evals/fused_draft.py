@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -22,7 +21,7 @@ from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.fusion import Row, cost, row
 from cogenesis_langchain.evals.gold import Gold, generic_prompt
 from cogenesis_langchain.evals.stand_in import InProcess
-from cogenesis_langchain.files import make_folder
+from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import Listed, Vocabulary
 from cogenesis_langchain.fusion.syncing import Follow
@@ -61,9 +60,7 @@ class KeptDrafts:
             rng = np.random.default_rng([*digest[:4], len(found)])
             prompt = generic_prompt(sentence)
             found.append(self._cloud().drafted(prompt, "", tokens=self._tokens, k=_LISTED, rng=rng))
-            half = file.with_suffix(".part")
-            half.write_text(json.dumps([_as_json(draft) for draft in found]), encoding="utf-8")
-            os.replace(half, file)
+            write_whole(file, json.dumps([_as_json(draft) for draft in found]).encode(), durable=False)
         return found[:samples]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,7 @@ from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.fusion import Row, row
 from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.evals.stand_in import InProcess
-from cogenesis_langchain.files import make_folder
+from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fuse.live import Private, fuse_live
 from cogenesis_langchain.fusion.combiners import Combiner
@@ -114,9 +113,7 @@ class Walks:
         file = self._folder / f"{gold.person}.{hashlib.sha256(how.encode()).hexdigest()[:16]}.json"
         if (found := _read(file)) is None:
             found = self._walk(gold, prompts(), live, private)
-            half = file.with_suffix(".part")
-            half.write_text(json.dumps(asdict(found)), encoding="utf-8")
-            os.replace(half, file)
+            write_whole(file, json.dumps(asdict(found)).encode(), durable=False)
         return found
 
     def _walk(self, gold: Gold, prompts: dict[str, Prompt], live: Live, private: Private) -> Walk:

@@ -16,7 +16,7 @@ from cogenesis_langchain.evals.fusion import likeliest
 from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.fuse.live import alike
 from cogenesis_langchain.fusion.features import Facts, Head, Seen, scalars
-from cogenesis_langchain.fusion.learned import RESTS, Gates, experts, log_rest
+from cogenesis_langchain.fusion.learned import RESTS, Gates, experts, log_rest, log_shares
 
 Numbers = NDArray[np.float64]
 
@@ -125,9 +125,9 @@ def _descend(columns: Numbers, worth: Numbers) -> Numbers:
     found = np.zeros((columns.shape[1], worth.shape[1]))
     first, second = np.zeros_like(found), np.zeros_like(found)
     for number in range(1, _ROUNDS + 1):
-        shares = _log_shares(columns @ found)
+        shares = log_shares(columns @ found)
         joint = shares + worth
-        slope = columns.T @ (np.exp(shares) - np.exp(_log_shares(joint))) / len(columns)
+        slope = columns.T @ (np.exp(shares) - np.exp(log_shares(joint))) / len(columns)
         slope[1:] += 2 * _PENALTY * found[1:]
         first = 0.9 * first + 0.1 * slope
         second = 0.99 * second + 0.01 * slope**2
@@ -140,7 +140,7 @@ def nll(gate: Numbers, given: Sequence[Material]) -> Numbers:
     """(n,) Nats of each gold token under the mixture."""
     seen = np.concatenate([one.seen for one in given])
     worth = np.concatenate([one.worth for one in given])
-    return np.asarray(-np.log(np.exp(_log_shares(gate[0] + seen @ gate[1:]) + worth).sum(axis=1)))
+    return np.asarray(-np.log(np.exp(log_shares(gate[0] + seen @ gate[1:]) + worth).sum(axis=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +186,3 @@ def unseen(seen: Sequence[Lesson], held: Sequence[Lesson]) -> dict[str, Numbers]
             local = -np.concatenate([part.worth[:, 0] for part in given])
             found[one.name] = np.stack([local, nll(gate, given)], axis=1)
     return found
-
-
-def _log_shares(logits: Numbers) -> Numbers:
-    best = logits.max(axis=1, keepdims=True)
-    shifted = logits - best
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -22,21 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.closed_lists import Vocabulary
+from cogenesis_langchain.conversing import as_prompt
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder
 from cogenesis_langchain.generalize import generalize, task_sentence
-from cogenesis_langchain.prompt_files import sections
-from cogenesis_langchain.types import Level
-from cogenesis_langchain.writer.parts import Prompt, Role, Turn
+from cogenesis_langchain.sketch import draft_messages
+from cogenesis_langchain.types import Level, Sendable
+from cogenesis_langchain.writer.parts import Prompt, Turn
 from cogenesis_langchain.writer.prompt import writing_prompt
 
 SOURCES = ("lw", "l0", "cg", "cb", "lb")
 """The local model with context and on the generic task; the cloud's on the generic task and on the
 instruction itself (a trusted endpoint); the local one on the instruction alone."""
 WIDTH = 256
-FRAME = "draft.v1.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,7 @@ class _Likeliest:
 
 def generic_prompt(sentence: str) -> Prompt:
     """The pinned frame around a generic task, as the cloud is sent it."""
-    roles: dict[str, Role] = {"system": "system", "user": "user"}
-    return tuple(Turn(roles[role], (text.replace("{task}", sentence),)) for role, text in sections(FRAME))
+    return as_prompt(draft_messages(Sendable(sentence, "generalize")))
 
 
 def _claim(folder: Path, setting: Setting) -> None:

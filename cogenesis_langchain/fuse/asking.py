@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cogenesis_langchain.errors import CoGenesisError
 from cogenesis_langchain.fusion.distributions import Floats, log_sum
 from cogenesis_langchain.fusion.shadow import Budget
+from cogenesis_langchain.settings import LiveConfig
 from cogenesis_langchain.types import Draft, TopLogprobs
 
 Ask = Callable[[str, float], Draft]
@@ -24,16 +25,17 @@ most, in nats. Any CoGenesisError ends the cloud's part for good."""
 
 WORD_BEGINS = 0.5
 """Probability that a word begins, from which the shadow is taken to stand between two."""
+_USUAL = LiveConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How much may be told and asked; see `settings.FuseConfig`. `trusted`: the shadow is the text."""
+    """How much may be told and asked; see `settings.LiveConfig`. `trusted`: the shadow is the text."""
 
-    nats_per_token: float = 0.25
-    max_nats: float = 40.0
-    block: int = 8
-    max_requests: int = 64
+    nats_per_token: float = _USUAL.nats_per_token
+    max_nats: float = _USUAL.max_nats
+    block: int = _USUAL.block
+    max_requests: int = _USUAL.max_requests
     trusted: bool = False
     tokens_per_request: float = 3.0
     """Requests are at most one more than the tokens shown divided by this."""

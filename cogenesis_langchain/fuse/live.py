@@ -21,6 +21,7 @@ from cogenesis_langchain.fuse.asking import Ask, Asking, Live, word_begins
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, spread
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
+from cogenesis_langchain.fusion.syncing import LEAST, common_end
 from cogenesis_langchain.types import TokenTrace, TopLogprobs
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
 
@@ -31,10 +32,9 @@ __all__ = ["Ask", "Live", "Private", "Taste", "alike", "fuse_live"]
 
 Private = Callable[[bytes], bool]
 """Whether the text so far may end inside something that must not show."""
-LEAST = 12
-"""Bytes in which the ends of T and S must be alike for T to hear the cloud: two or three words."""
 PARTED = 32
-"""Tokens without that, after which the cloud's part ends: no budget brings the two together again."""
+"""Tokens without LEAST bytes alike at both ends, after which the cloud's part ends: no budget brings the two
+together again. Nor does T hear the cloud at such a place."""
 LOOK_BACK = 64
 """Bytes in which they are compared."""
 FLOOR = 0.05
@@ -239,5 +239,4 @@ class _Run:
 
 def alike(text: bytes, shadow: bytes) -> int:
     """Bytes in which both end alike, LOOK_BACK at most."""
-    most = min(len(text), len(shadow), LOOK_BACK)
-    return next((n for n in range(most) if text[-1 - n] != shadow[-1 - n]), most)
+    return common_end(text[-LOOK_BACK:], shadow[-LOOK_BACK:])

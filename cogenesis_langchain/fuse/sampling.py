@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.fusion.distributions import Listed
 from cogenesis_langchain.fusion.shadow import Law
+from cogenesis_langchain.writer.llama import LOOK_BACK, PENALTY, TOP_K, TOP_P
 
-TOP_K = 40
-TOP_P = 0.9
-PENALTY = 1.1
-LOOK_BACK = 256  # tokens that the repetition penalty looks at: what was written, never the prompt
 _FAR = (4.0, 10.0, 20.0)  # nats below the likeliest, where TOP_K are looked for; what is lower never matters
 
 

@@ -80,15 +80,16 @@ class Learned:
         inside, rest = experts(head)
         gate = self._gates.gate(seen)
         logits = gate[0] + scalars(head, seen) @ gate[1:]
-        share = _log_shares(logits)
+        share = log_shares(logits)
         out = _rest(head, seen, share + rest)
         out[head.ids] = _mixed(inside, share)
         return out, float(np.exp(share) @ cloud_shares())
 
 
-def _log_shares(logits: Numbers) -> Numbers:
-    best = logits.max()
-    return np.asarray(logits - best - np.log(np.exp(logits - best).sum()))
+def log_shares(logits: Numbers) -> Numbers:
+    """(..., K) The experts' shares by their logits (..., K), in logs."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def _mixed(inside: Floats, share: Numbers) -> Floats:

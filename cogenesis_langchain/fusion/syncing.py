@@ -18,6 +18,7 @@ from cogenesis_langchain.types import Draft, TopLogprobs
 LEAST = 12
 """Bytes that have to match: two or three words."""
 _LONGEST = 256  # bytes that are compared; more tells no more
+_MOST = 200  # places of one draft that are compared: one that repeats itself has no end of them
 _SENTENCE_END = re.compile(rb"(?:[.!?][\"')\]]*[ \n]+|\n+)$")
 _SENTENCE_START = re.compile(rb"(?:[.!?][\"')\]]*[ \n]+|\n+)(?=\S)")
 
@@ -52,7 +53,8 @@ class Follow:
         self._starts = [
             [0, *accumulate(len(position.token) for position in draft.positions)] for draft in drafts
         ]
-        self._sentences = [[m.end() for m in _SENTENCE_START.finditer(text)] for text in self._texts]
+        starts = [[m.end() for m in _SENTENCE_START.finditer(text)] for text in self._texts if sentences]
+        self._sentences = starts
         self._by_sentence = sentences
         self._written = b""
         self._last = (0, 0)  # the draft and byte where the text was last in step
@@ -88,11 +90,11 @@ class Follow:
                 yield len(self._written), number, len(self._written)
             if len(end) < self._least:
                 continue
-            at = text.find(end)
-            while at >= 0:
-                stop = at + len(end)
+            at, left = text.find(end), _MOST
+            while at >= 0 and left:
+                stop, left = at + len(end), left - 1
                 if stop < len(text):
-                    yield _common_end(tail, text[:stop]), number, stop
+                    yield common_end(tail, text[:stop]), number, stop
                 at = text.find(end, at + 1)
         if self._by_sentence and (start := self._next_sentence()) is not None:
             yield start
@@ -116,7 +118,7 @@ class Follow:
         return Place(draft, position, rest, matched) if rest is not None else None
 
 
-def _common_end(left: bytes, right: bytes) -> int:
+def common_end(left: bytes, right: bytes) -> int:
     """How many last bytes two texts share."""
     size = 0
     for a, b in zip(reversed(left), reversed(right), strict=False):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CHUNK = 64  # tokens per decode while reading: as fast as 512 on a CPU, and a cancel waits a second at most
 SPIN = "1000"  # rounds: 25% more tokens a second than sleeping at once, and no stall beside a busy program
+TOP_K, TOP_P = 40, 0.9
+PENALTY = 1.1  # on tokens that were written already
 LOOK_BACK = 256  # tokens that the repetition penalty looks at: what was written, never the prompt
 
 
@@ -203,23 +205,23 @@ class Llama:
 
     @contextmanager
     def sampler(
-        self, temperature: float, seed: int | None, *, penalty: float = 1.1
+        self, temperature: float, seed: int | None, *, penalty: float = PENALTY
     ) -> Iterator[Callable[[], int]]:
-        """A function that samples the next token. Cut to 40 first, so the rest costs next to nothing."""
+        """A function that samples the next token. Cut to TOP_K first, so the rest costs next to nothing."""
         lib, ctx = self._lib, self._ctx
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         parts: list[Any] = []
         if penalty != 1.0:
             n_vocab = lib.llama_vocab_n_tokens(self._vocab)
             parts += [
-                lib.llama_sampler_init_top_k(40),
+                lib.llama_sampler_init_top_k(TOP_K),
                 lib.llama_sampler_init_penalties(n_vocab, LOOK_BACK, penalty, 0.0, 0.0),
             ]
         if temperature <= 0:
             parts.append(lib.llama_sampler_init_greedy())
         else:
             parts += [
-                lib.llama_sampler_init_top_p(0.9, 1),
+                lib.llama_sampler_init_top_p(TOP_P, 1),
                 lib.llama_sampler_init_temp(temperature),
                 lib.llama_sampler_init_dist(secrets.randbits(31) if seed is None else seed & 0x7FFFFFFF),
             ]
