@@ -141,10 +141,12 @@ def _missing(engine: Engine, context: RouterContext) -> str:
 def _caller(context: RouterContext, *, live: bool) -> Step | None:
     """What the calling code asks for. A level without a route is a wish for the level alone.
 
-    Form live, where the policy does not allow it, is a wish for form draft.
+    Form live, where the policy does not allow it, is a wish for form draft; it never tells more than the
+    topic, since its bits are counted.
     """
     if not (context.route or context.level):
         return None
     route = Route(context.route or Route.CLOUD)
     route = Route.FUSE if route is Route.LIVE and not live else route
-    return Step(route, Level(context.level) if context.level else None)
+    level = Level(context.level) if context.level else None
+    return Step(route, Level.TOPIC if route is Route.LIVE and level is Level.FREE else level)

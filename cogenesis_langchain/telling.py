@@ -46,8 +46,8 @@ class Telling:
     def bits(self, step: Step) -> float | None:
         """Upper bound of what a request at `step` tells; None where there is none.
 
-        In form live that of the first request, with where the text ends, which the number of requests shows;
-        what further ones tell comes on top (see `conversing`). On a trusted endpoint nothing is counted.
+        In form live that of the first request, with where the text ends, which the number of requests shows
+        (and a nat, see `shadow`); what further ones tell comes on top. On a trusted endpoint nothing counts.
         """
         if step.route not in LEVELLED or not step.level:
             return None

@@ -16,6 +16,12 @@ accounts (Feldman and Zrnic, arXiv 2008.11193), also against a cloud that answer
 so this bounds the mutual information of context and shadow. What is charged depends on the number of tokens
 alone. T must be drawn with chance that the cloud does not know.
 
+Where the shadow ends, which is where T does, comes on top: a cloud that sees R of at most m requests learns
+log(m) nats at most by R. Nor is what it saw then drawn as if there had been no end: a text may go on just
+where its shadow told much. But with L the logarithm of prod (q / r), exp(L - the sum of D2) is a
+supermartingale that begins at 1, so at whatever request it ends, L is above what was charged by one nat at
+most in the mean (Ville's inequality). Together: level + log(m) + 1 + charged, in nats.
+
 Once the two have parted, following again costs many times what staying together would have. So half of the
 budget is there from the start, and each token gets what is worth it (`WORTH`).
 """
@@ -41,7 +47,7 @@ HEAD = 0.5
 """Share of `max_nats` that is charged with the first token; the rest comes token by token."""
 WORTH = 20.0
 """What it costs to bring a shadow back to its text, in nats, and so what keeping it there is worth."""
-_LEAST = 1e-30
+_LEAST = 1e-290
 _STEPS = 24
 
 

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from cogenesis_langchain import conversing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.fusion.records import drafts_text, read_drafts, read_traces, traces_text
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
@@ -301,7 +302,7 @@ def test_live_is_charged_by_what_it_released(fuse_engine: EngineMaker, cloud: Re
     engine = fuse_engine(form="live", fuse={"live": {"allow": True, "max_nats": 10, "nats_per_token": 0.5}})
     found = router_of(engine).invoke(ASKED)
     first, *others = [receipt["bits"] for receipt in found["receipts"]]
-    assert first == pytest.approx(engine.vocabulary.bits(Level.TOPIC) + math.log2(65))
+    assert first == pytest.approx(engine.vocabulary.bits(Level.TOPIC) + math.log2(65 * math.e))
     assert 0 < len(others) <= 20 / 3 + 1
     assert all(bits > 0 for bits in others)
     assert sum(others) <= 10 / math.log(2) + 1e-9
@@ -309,6 +310,28 @@ def test_live_is_charged_by_what_it_released(fuse_engine: EngineMaker, cloud: Re
     assert account.spent.bits == pytest.approx(first + sum(others))
     released = [token for token in read_traces(found["trace"]) if token.shadow is not None]
     assert 0 < len(released) <= 20
+
+
+def test_a_caller_gets_no_live_at_level_free(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """Its words have no bound in bits, and without bits it would count as what a trusted endpoint reads."""
+    engine = fuse_engine(form="live", routing=routed("mask"))
+    found = router_of(engine, route="live", level="free").invoke(ASKED)
+    assert (found["route"], found["level"]) == ("live", "topic")
+    assert all(receipt["bits"] is not None for receipt in found["receipts"])
+
+
+def test_a_name_that_is_veiled_hides_no_charge(
+    fuse_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the veil makes the same bytes of a longer shadow, the ledger still counts what both tell."""
+    monkeypatch.setattr(conversing, "veiled", lambda text, spans: "that" if text else "")
+    engine = fuse_engine(form="live")
+    found = router_of(engine).invoke(ASKED)
+    assert len({entry["sha256"] for entry in found["outbound"]}) == 2 < len(found["receipts"]) - 1
+    first, *others = [receipt["bits"] for receipt in found["receipts"]]
+    (account,) = engine.audit.ledger(USER)
+    assert others == sorted(others)
+    assert account.spent.bits == pytest.approx(first + others[-1])
 
 
 def test_a_cap_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
@@ -466,10 +489,11 @@ def test_many_at_once_keep_their_own(fuse_engine: EngineMaker, cloud: RecordingC
     assert not leaked(cloud.raw)
 
 
-def test_nothing_readable_in_a_checkpoint(fuse_engine: EngineMaker) -> None:
-    """Drafts and traces are handles there."""
+@pytest.mark.parametrize("form", ["draft", "live"])
+def test_nothing_readable_in_a_checkpoint(fuse_engine: EngineMaker, form: str) -> None:
+    """Drafts, traces and bodies are handles there."""
     saver = InMemorySaver()
-    router = router_of(fuse_engine(), checkpointer=saver)
+    router = router_of(fuse_engine(form=form), checkpointer=saver)
     router.invoke(ASKED, {"configurable": {"thread_id": "one"}})
     kept = repr(list(saver.list({"configurable": {"thread_id": "one"}})))
     assert not leaked(kept)
