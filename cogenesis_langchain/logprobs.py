@@ -22,6 +22,9 @@ _ROUNDING = 0.02  # by so much may the probabilities of one position sum above 1
 _NEVER = -9999.0  # OpenAI's own number for it
 _LOST = "\ufffd".encode()  # stands where a server decoded a token that is no whole character
 _HALF = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")  # how OpenAI's old completions write such a token
+_LONGEST = 256  # bytes of a token: vocabularies have none that is longer, and longer ones cost time
+_MOST_LISTED = 256  # candidates of one position that are looked at: the likeliest
+_MOST_SAMPLES = 8
 _FIX = "choose another models.cloud, or route sketch, which needs none"
 
 
@@ -36,7 +39,7 @@ def read_drafts(answer: bytes, *, max_tokens: int) -> tuple[Draft, ...]:
         choices = json.loads(answer.decode("utf-8"))["choices"]
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise _useless("the cloud's answer cannot be read as a completion: check models.cloud.base_url")
-    drafts = [_draft(choice, max_tokens) for choice in choices]
+    drafts = [_draft(choice, max_tokens) for choice in choices[:_MOST_SAMPLES]]
     if not any(draft.text.strip() for draft in drafts):
         raise _useless("the cloud's answer is empty")
     return tuple(draft for draft in drafts if draft.text.strip())
@@ -84,7 +87,7 @@ def _position(taken: Any, candidates: Any) -> TopLogprobs:
     total = math.fsum(mass.values())
     if total > 1 + _ROUNDING:
         raise _useless(f"the cloud's probabilities sum to more than 1, so they are none: {_FIX}")
-    found = sorted(mass.items(), key=lambda item: -item[1])
+    found = sorted(mass.items(), key=lambda item: -item[1])[:_MOST_LISTED]
     known = [(token, math.log(share / max(total, 1.0))) for token, share in found if share > 0]
     return TopLogprobs(
         _token(taken), _number(taken), tuple(token for token, _ in known), tuple(one for _, one in known)
@@ -92,7 +95,13 @@ def _position(taken: Any, candidates: Any) -> TopLogprobs:
 
 
 def _token(entry: Any) -> bytes:
-    """The bytes of a token, by its text where they are not given; empty where there is neither."""
+    """The bytes of a token; empty where nobody can know them, or where no vocabulary has so many."""
+    token = _bytes(entry)
+    return token if len(token) <= _LONGEST else b""
+
+
+def _bytes(entry: Any) -> bytes:
+    """As they are given, else by the token's text."""
     if not isinstance(entry, dict):
         return b""
     given, token = entry.get("bytes"), entry.get("token")
@@ -109,11 +118,11 @@ def _token(entry: Any) -> bytes:
 def _number(entry: Any) -> float:
     """A log-probability in nats, `_NEVER` for what is no number. CloudError for one above 0."""
     given = entry.get("logprob") if isinstance(entry, dict) else None
-    if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given):
+    if isinstance(given, bool) or not isinstance(given, int | float) or given != given:  # the last is NaN
         return _NEVER
     if given > _ROUNDING:
         raise _useless(f"the cloud gives log-probabilities above 0, so they are none: {_FIX}")
-    return max(min(float(given), 0.0), _NEVER)
+    return float(max(min(given, 0.0), _NEVER))  # in this order: an int may be too large for a float
 
 
 def _spelling(text: bytes, positions: list[TopLogprobs]) -> list[TopLogprobs]:

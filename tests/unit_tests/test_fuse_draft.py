@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.fuse.draft import fuse_draft
 from cogenesis_langchain.fuse.sampling import LOOK_BACK, TOP_K, Sampler
+from cogenesis_langchain.fusion import syncing
 from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused, combiner
 from cogenesis_langchain.fusion.distributions import Floats, Listed, TokenBytes, Vocabulary
 from cogenesis_langchain.fusion.syncing import Follow
@@ -222,6 +223,16 @@ def test_equal_matches_go_on_from_the_last() -> None:
     second = follow.here()
     assert second is not None
     assert second.top.token == b"two"
+
+
+def test_a_draft_that_repeats_itself_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of endless places that fit, some are compared: a cloud must not keep the machine busy."""
+    compared: list[int] = []
+    monkeypatch.setattr(syncing, "common_end", lambda *_: compared.append(1) or 0)
+    follow = Follow([draft(*[b"-" * 200] * 50)])
+    follow.advance(b"-" * 20)
+    follow.here()
+    assert 0 < len(compared) <= 200
 
 
 def test_sentences_follow_each_other_where_asked() -> None:

@@ -170,6 +170,24 @@ def test_rounding_is_forgiven() -> None:
     assert draft.positions[0].logprob == 0.0
 
 
+def test_numbers_beyond_floats_break_nothing() -> None:
+    """JSON has whole numbers of any size."""
+    draft = read(chat(entry("Hi", -(10**400), [entry("Hi", -(10**400)), entry("a", -0.5)])))
+    assert list(candidates(draft)) == [b"a"]
+    with pytest.raises(CloudError, match="above 0"):
+        read(chat(entry("Hi", 10**400)))
+
+
+def test_what_is_too_much_to_look_at_is_left_out() -> None:
+    """Tokens longer than any vocabulary's, endless lists, more samples than anybody asks for."""
+    many = [entry(f"w{n}", -9.0) for n in range(1000)]
+    draft = read(chat(entry("Hi", -0.5, [*many, entry("x" * 100_000, -0.1)]), entry("y" * 100_000), text=""))
+    assert draft.text == b"Hi"
+    assert len(candidates(draft)) == 256
+    choices = json.loads(chat(entry("Hi")))["choices"] * 100
+    assert len(read_drafts(json.dumps({"choices": choices}).encode(), max_tokens=5)) == 8
+
+
 def test_a_text_that_never_stops_is_cut() -> None:
     """No more positions than were asked for, whatever comes; it did not end then."""
     draft = read(chat(*[entry(" and")] * 90), max_tokens=7)
