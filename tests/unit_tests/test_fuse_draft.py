@@ -269,19 +269,19 @@ def reference(logits: NDArray[np.float64], last: Sequence[int], temperature: flo
 
 
 def test_sampling_is_to_the_taste_of_the_model_in_c() -> None:
-    """Shares of 4,000 draws against the chain written out: top-k 40, penalty, top-p, temperature."""
+    """Its law is the chain written out (top-k 40, penalty, top-p, temperature), and it draws by that law."""
     logits = np.random.default_rng(3).normal(0, 4, 300) + 5
     likely = np.argsort(-logits)[:3].tolist()
     expected = reference(logits, likely, 0.7)
-    counts: Counter[int] = Counter()
-    for seed in range(4000):
-        sample = Sampler(0.7, seed)
-        for token in likely:
-            sample.remember(token)
-        counts[sample(logits.astype(np.float32))] += 1
-    assert set(counts) <= set(np.flatnonzero(expected).tolist())
-    drawn = np.array([counts[token] for token in range(300)]) / 4000
-    assert np.abs(drawn - expected).sum() < 0.08
+    sample = Sampler(0.7, 4)
+    for token in likely:
+        sample.remember(token)
+    law = sample.law(logits.astype(np.float32))
+    assert sorted(law.ids.tolist()) == np.flatnonzero(expected).tolist()
+    assert law.shares == pytest.approx(expected[law.ids], rel=1e-4)
+    counts = Counter(sample.draw(law) for _ in range(2000))
+    drawn = np.array([counts[token] for token in range(300)]) / 2000
+    assert np.abs(drawn - expected).sum() < 0.1
 
 
 def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares() -> None:
@@ -292,16 +292,16 @@ def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares() -> None:
     coupled: Counter[int] = Counter()
     same = apart = 0
     sample, alone = Sampler(1.0, 1, penalty=1.0), Sampler(1.0, 2, penalty=1.0)
-    for _ in range(6000):
-        theirs = int(random.choice(4, p=np.exp(cloud)))
-        token = sample(fused, (theirs, listed))
+    law = sample.law(fused)
+    for theirs in random.choice(4, size=4000, p=np.exp(cloud)).tolist():
+        token = sample.draw(law, (theirs, listed))
         coupled[token] += 1
         same += token == theirs
-        apart += alone(fused) == theirs
+        apart += alone.draw(law) == theirs
     kept = np.array([0.4, 0.3, 0.2, 0.1])  # top-p .9 leaves out what lies beyond
     kept[3] = 0.0
     expected = kept / kept.sum()
-    assert np.abs(np.array([coupled[i] for i in range(4)]) / 6000 - expected).max() < 0.03
+    assert np.abs(np.array([coupled[i] for i in range(4)]) / 4000 - expected).max() < 0.03
     assert same > 1.5 * apart
 
 
