@@ -153,6 +153,11 @@ def _fuse_advice(config: Config, policy: Policy) -> Iterator[str]:
     routes = {step.route for step in policy.steps}
     if config.models.local.provider != "llama_cpp" and routes & {Route.FUSE, Route.LIVE}:
         yield "key 'models.local.provider': route fuse needs llama_cpp; until then a sketch is made instead"
+    if (coefficients := config.fuse.combiner_file) is not None and not coefficients.is_file():
+        yield (
+            "key 'fuse.combiner_file': there is no such file, so fused texts are written here alone; "
+            "make it: cogenesis train combiner"
+        )
     if Route.LIVE not in routes:
         return
     live, caps, cloud = config.fuse.live, config.privacy.ledger, config.models.cloud
@@ -163,8 +168,8 @@ def _fuse_advice(config: Config, policy: Policy) -> Iterator[str]:
     yield f"key 'fuse.live': form live may give away {bits:.0f} bits of each text, besides kind and topic"
     if caps.max_bits_per_day is not None and caps.max_bits_per_day < bits:
         yield (
-            f"key 'privacy.ledger.max_bits_per_day': {caps.max_bits_per_day:g} end the cloud's part of a "
-            "text in form live early: raise it, or lower fuse.live.max_nats"
+            f"key 'privacy.ledger.max_bits_per_day': one text in form live may need {bits:.0f}; at "
+            f"{caps.max_bits_per_day:g} the cloud's part ends early: raise it, or lower fuse.live.max_nats"
         )
     requests = min(live.max_requests, int(live.max_nats / live.nats_per_token / 3) + 1)
     least = min(config.privacy.gate.max_requests_per_live_run, caps.max_requests_per_day or requests)

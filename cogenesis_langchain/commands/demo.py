@@ -108,10 +108,10 @@ def demo(
         state = _run(engine, request, route, cloud, screen)
         found = record(state)
         screen.end(found)
-        if trace is not None and write_trace(trace, state, request["instruction"]):
-            err.print(f"who decided each token: {trace}", style="dim", markup=False)
-    if as_json:
-        print_json({"instruction": request["instruction"], "cloud": where, **found})
+        if as_json:
+            print_json({"instruction": request["instruction"], "cloud": where, **found})
+        if trace is not None and not write_trace(trace, state, request["instruction"]):
+            raise typer.Exit(InputError.exit_code)
 
 
 @contextmanager

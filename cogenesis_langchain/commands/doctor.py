@@ -68,7 +68,7 @@ def examine(config: str | None, *, probe: bool = False) -> Iterator[Finding]:
         )
         return
     settings = engine.config
-    yield Finding("policy", "ok", f"{settings.source}, {len(engine.policy.rules)} rules")
+    yield Finding("policy", "ok", f"{settings.source}, rules: {len(engine.policy.rules)}")
     for _, variable in settings.missing_variables():
         yield Finding(
             "key",

@@ -32,26 +32,25 @@ def fusion(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="So many persons.")] = None,
     first: Annotated[int, typer.Option("--from", min=0, help="The first person, counted from 0.")] = 0,
-    forms: Annotated[
-        str, typer.Option("--forms", help=f"Of {', '.join(FORMS)}.", show_default=False)
-    ] = "text,draft",
+    forms: Annotated[str, typer.Option("--forms", help=f"Of {', '.join(FORMS)}.")] = "text,draft",
     combiners: Annotated[
         str,
-        typer.Option(
-            "--combiners", help=f"Of {', '.join(COMBINERS)}. Live takes the last.", show_default=False
-        ),
+        typer.Option("--combiners", help=f"Of {', '.join(COMBINERS)}. Live takes the last."),
     ] = ",".join(COMBINERS),
     k: Annotated[
         int, typer.Option("--k", min=0, help="Candidates that the endpoint lists; 0: as many as wanted.")
     ] = 20,
     epsilon: Annotated[
-        list[float] | None, typer.Option("--epsilon", help="Live: nats a token. Repeatable.")
+        list[float] | None,
+        typer.Option("--epsilon", help="Live: nats a token, as a policy has it without. Repeatable."),
     ] = None,
     nats: Annotated[
-        float | None, typer.Option("--nats", min=0.1, help="Live: nats for a whole text.")
+        float | None,
+        typer.Option("--nats", min=0.1, help="Live: nats for a whole text, as a policy has it without."),
     ] = None,
     samples: Annotated[
-        list[int] | None, typer.Option("--samples", min=1, help="Draft: drafts of one task. Repeatable.")
+        list[int] | None,
+        typer.Option("--samples", min=1, help="Draft: drafts of one task, else 1. Repeatable."),
     ] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")] = 160,
     context: Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")] = 800,

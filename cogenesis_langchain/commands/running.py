@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cogenesis_langchain.commands.common import err, write_file
+from cogenesis_langchain.errors import InputError
 
 FIELDS = (
     "route",
@@ -60,17 +61,25 @@ def record(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_trace(path: Path, state: dict[str, Any], asked: str) -> bool:
-    """The page of who decided each token; False, and no page, where the text is not of route fuse.
+    """Makes the page of who decided each token, and says on stderr what came of it.
 
-    Raises InputError where no file can be made there.
+    False where no file can be made there: the text is written by now, and must not be lost for its page.
     """
     from cogenesis_langchain.commands.trace_page import page
     from cogenesis_langchain.fusion.records import read_traces
 
     tokens = read_traces(state.get("trace"))
-    if tokens:
+    if not tokens:
+        err.print(f"no {path}: the text is not of route fuse", style="dim", markup=False)
+        return True
+    try:
         write_file(path, page(record(state), tokens, asked=asked))
-    return bool(tokens)
+    except (InputError, OSError) as error:
+        why = error if isinstance(error, InputError) else f"{path}: {error.strerror}"
+        err.print(f"no page of who decided each token: {why}", style="yellow", markup=False)
+        return False
+    err.print(f"who decided each token: {path}", style="dim", markup=False)
+    return True
 
 
 def placed(found: dict[str, Any]) -> str:

@@ -98,10 +98,6 @@ def write(
         screen.close()
         engine.close()
     found = record(state)
-    if trace is not None:
-        made = write_trace(trace, state, instruction)
-        note = f"who decided each token: {trace}" if made else f"no {trace}: the text is not of route fuse"
-        err.print(note, style="dim", markup=False)
     if as_json:
         print_json(found)
     else:
@@ -112,5 +108,8 @@ def write(
         sent = sum(receipt["status"] in MAY_HAVE_LEFT for receipt in found["receipts"])
         where = "see `cogenesis receipts`" if sent else "nothing left this machine"
         err.print(f"route {placed(found)}; {sent} request(s) sent; {where}", style="dim", markup=False)
+    paged = trace is None or write_trace(trace, state, instruction)
     if found["route"] == "block":
         raise typer.Exit(6)
+    if not paged:
+        raise typer.Exit(InputError.exit_code)

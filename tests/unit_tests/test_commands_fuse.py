@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cogenesis_langchain.commands import demo
+from cogenesis_langchain.commands import demo, running
 from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.store import ContextStore
@@ -64,6 +64,26 @@ def test_no_page_of_a_text_that_was_not_fused(
     assert done.code == 0
     assert not page.exists()
     assert "not of route fuse" in done.err
+
+
+def test_a_page_that_cannot_be_written_costs_no_text(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The text is out by then, stdout one document, and the exit code tells of it."""
+
+    def full(path: Path, text: str) -> None:
+        del text
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(running, "write_file", full)
+    page = tmp_path / "out.html"
+    done = cogenesis("write", INSTRUCTION, "-u", USER, "--route", "fuse", "--trace", str(page), "--json")
+    assert (done.code, done.json["route"]) == (2, "fuse")
+    assert done.json["text"]
+    assert f"{page}: No space left on device" in done.err
 
 
 @pytest.mark.parametrize(
