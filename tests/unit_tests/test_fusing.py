@@ -317,6 +317,7 @@ def test_a_caller_gets_no_live_at_level_free(fuse_engine: EngineMaker, cloud: Re
     engine = fuse_engine(form="live", routing=routed("mask"))
     found = router_of(engine, route="live", level="free").invoke(ASKED)
     assert (found["route"], found["level"]) == ("live", "topic")
+    assert any("live:topic" in reason for reason in found["reasons"])  # nor was it tried
     assert all(receipt["bits"] is not None for receipt in found["receipts"])
 
 
