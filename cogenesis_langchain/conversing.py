@@ -13,14 +13,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cogenesis_langchain.errors import CloudError, CoGenesisError, GateError, GateHit, WriterError
+from cogenesis_langchain.errors import (
+    CloudError,
+    CoGenesisError,
+    GateError,
+    GateHit,
+    LedgerError,
+    WriterError,
+)
 from cogenesis_langchain.fuse.veil import veiled
 from cogenesis_langchain.fusing import continuation, live_sentence
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.known.holding import Holding
 from cogenesis_langchain.request import Request, Update, clock, stopped, why
 from cogenesis_langchain.sketch import draft_messages
-from cogenesis_langchain.types import CloudMessage, Draft, Outbound, TokenTrace
+from cogenesis_langchain.types import CloudMessage, Draft, KnownValue, Outbound, PrivateSpan, TokenTrace
 from cogenesis_langchain.writer.parts import Prompt, Role, Turn
 from cogenesis_langchain.writer.protocol import Stepping
 
@@ -112,12 +119,15 @@ class Conversation:
             outbound, entry = self.first, request.state["outbound"][-1]
         try:
             draft = request.engine.cloud.drafts(outbound, permit)[0]
+        except LedgerError:
+            raise  # before anything left
         except GateError as error:
             self.halted.append(entry | stopped(error))
             raise
-        finally:
-            if not self.halted:
-                self.sent.append(entry)
+        except BaseException:
+            self.sent.append(entry)
+            raise
+        self.sent.append(entry)
         self.answers += 1
         return draft
 
@@ -161,7 +171,10 @@ class Conversation:
 
     def _private(self) -> Callable[[bytes], bool]:
         """Whether a text so far may end inside something that must not show."""
-        inside = Holding(self.request.known().values)
+        request = self.request
+        texts, spans = request.texts(), [PrivateSpan(**span) for span in request.state["spans"]]
+        found = [KnownValue(texts[one.message][one.start : one.end], one.type, "entity") for one in spans]
+        inside = Holding([*request.known().values, *found])
         return lambda text: inside(text) or telling(text)
 
 

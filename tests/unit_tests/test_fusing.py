@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,10 +22,20 @@ from cogenesis_langchain import conversing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.fusion.records import drafts_text, read_drafts, read_traces, traces_text
 from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import Able, FakeDetector, FakeWriter, RecordingCloud, Reply, leaked
-from cogenesis_langchain.types import Capabilities, ContextItem, Draft, Level, TokenTrace, TopLogprobs
+from cogenesis_langchain.types import (
+    Capabilities,
+    ContextItem,
+    Draft,
+    Level,
+    Outbound,
+    PrivateSpan,
+    TokenTrace,
+    TopLogprobs,
+)
 from tests.conftest import INSTRUCTION, USER, routed
 
 ASKED = f"{INSTRUCTION} Love, Quillon Vexmoor of 14 Larkspinner Row, quillon.vexmoor@tidewell.example"
@@ -321,6 +332,20 @@ def test_a_caller_gets_no_live_at_level_free(fuse_engine: EngineMaker, cloud: Re
     assert all(receipt["bits"] is not None for receipt in found["receipts"])
 
 
+def test_what_is_found_in_the_request_is_held() -> None:
+    """Not only what the store knows: the shadow takes over nothing of what the detector found."""
+    span = PrivateSpan("NRP", 5, 16, 0.9, "fake", 1).as_dict()
+    request = SimpleNamespace(
+        texts=lambda: ["hello", "I am marigoldian"],
+        known=lambda: KnownValues([]),
+        state={"spans": [span]},
+    )
+    talk = conversing.Conversation(request, Outbound("", ""), None, {})  # type: ignore[arg-type]
+    private = talk._private()
+    assert private(b"I am marig")
+    assert not private(b"I am so glad")
+
+
 def test_a_name_that_is_veiled_hides_no_charge(
     fuse_engine: EngineMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +364,7 @@ def test_a_cap_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCl
     """What does not fit under the ledger's caps is not sent; the text is completed here and says so."""
     caps = {"ledger": {"max_requests_per_day": 2}}
     found = router_of(fuse_engine(form="live", privacy=caps)).invoke(ASKED)
-    assert len(cloud.bodies) == 2
+    assert len(cloud.bodies) == len(found["outbound"]) == 2
     assert "Quillon Vexmoor" in found["text"]
     assert any("max_requests_per_day" in warning for warning in found["warnings"])
 
