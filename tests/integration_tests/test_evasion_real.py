@@ -31,7 +31,7 @@ def check(code: int, found: dict[str, dict[str, object]]) -> None:
 
 def test_a_part_of_the_attack() -> None:
     """Drawn by a fixed seed over all spellings, routes, places and doors."""
-    code, found = attack("--limit", "150")
+    code, found = attack("--limit", "100")
     check(code, found)
 
 
