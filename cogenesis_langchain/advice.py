@@ -164,7 +164,7 @@ def _fuse_advice(config: Config, policy: Policy) -> Iterator[str]:
     if cloud is not None and config.privacy.lists(cloud.base_url):
         yield "key 'privacy.trusted_endpoints': the cloud is listed, so form live sends it requests and texts"
         return
-    bits = live.max_nats / math.log(2)
+    bits = live.max_nats / math.log(2) + live.end_bits
     yield f"key 'fuse.live': form live may give away {bits:.0f} bits of each text, besides kind and topic"
     if caps.max_bits_per_day is not None and caps.max_bits_per_day < bits:
         yield (

@@ -5,6 +5,7 @@ Defaults are the safe ones: no cloud, everything local. `privacy.gate` is in `ga
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -204,6 +205,11 @@ class LiveConfig(Section):
     """Tokens by which one request asks to continue the shadow."""
     max_requests: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests for one text."""
+
+    @property
+    def end_bits(self) -> float:
+        """What the place where a text ends tells, and the nat that `fusion.shadow` explains."""
+        return math.log2(math.e * (self.max_requests + 1))
 
 
 class FuseConfig(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -54,8 +53,7 @@ class Telling:
         bits = self.engine.vocabulary.bits(step.level)
         if step.route is not Route.LIVE or bits is None:
             return bits
-        ends = math.log2(math.e * (self.engine.config.fuse.live.max_requests + 1))
-        return None if self.trusted else bits + ends
+        return None if self.trusted else bits + self.engine.config.fuse.live.end_bits
 
     @property
     def trusted(self) -> bool:

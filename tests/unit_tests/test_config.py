@@ -507,7 +507,7 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
         ({"routing": {"default": {"route": "sketch", "level": "free"}}} | CAPPED, "never fits under"),
         ({"privacy": {"mode": "observe"}}, "sends nothing"),
         (decision(action={"route": "cloud"}), "add {label: public}"),
-        (decision(action={"route": "live"}) | LIVE, "58 bits of each text"),
+        (decision(action={"route": "live"}) | LIVE, "65 bits of each text"),
         (
             decision(action={"route": "fuse", "form": "live"}) | LIVE | CAPPED_LOW,
             "the cloud's part ends early",
