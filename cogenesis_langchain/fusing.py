@@ -106,7 +106,8 @@ def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[
     """The text by the local model, which consults the drafts behind the handle. Raises WriterError."""
     from cogenesis_langchain.fuse.draft import fuse_draft
 
-    engine, local, cancel = request.engine, request.engine.config.models.local, request.context.cancel
+    engine, cancel = request.engine, request.context.cancel
+    local, cloud = engine.config.models.local, engine.config.models.cloud
     found = read_drafts(engine.vault.get(request.scope, drafts))
     writer = engine.writer
     if not isinstance(writer, Stepping):
@@ -118,6 +119,7 @@ def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[
             engine.combiner(steps.vocabulary),
             max_tokens=local.max_tokens,
             temperature=local.temperature,
+            drafted_at=cloud.temperature if cloud else 1.0,
             cancel=cancel,
             trace=trace,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cogenesis_langchain.fuse.sampling import Sampler
+from cogenesis_langchain.fuse.sampling import Drawn, Sampler
 from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
 from cogenesis_langchain.fusion.distributions import Floats, Listed, log_softmax
 from cogenesis_langchain.fusion.syncing import Follow, Place
@@ -30,10 +30,13 @@ def fuse_draft(
     max_tokens: int = 700,
     temperature: float = 0.7,
     seed: int | None = None,
+    drafted_at: float = 1.0,
     cancel: Cancel | None = None,
     trace: list[TokenTrace] | None = None,
 ) -> Iterator[str]:
     """Yields the text in pieces of whole characters; `trace` gets one entry for each token.
+
+    `drafted_at` is the temperature at which the cloud drew the drafts, as far as it is known.
 
     Raises WriterError as the steps do.
     """
@@ -41,7 +44,7 @@ def fuse_draft(
     for written in range(min(max_tokens, steps.room)):
         if is_set(cancel):
             break
-        token, seen = next_token(steps, follow.here(), combiner, sample, position=written)
+        token, seen = next_token(steps, follow.here(), combiner, sample, position=written, at=drafted_at)
         if steps.ends(token):
             break
         if trace is not None:
@@ -57,7 +60,13 @@ def fuse_draft(
 
 
 def next_token(
-    steps: Steps, place: Place | None, combiner: Combiner, sample: Sampler, *, position: int
+    steps: Steps,
+    place: Place | None,
+    combiner: Combiner,
+    sample: Sampler,
+    *,
+    position: int,
+    at: float = 1.0,
 ) -> tuple[int, TokenTrace]:
     """The next token of the text and who decided it; `place` is where it stands in a draft, if anywhere."""
     logits = steps.logits
@@ -68,7 +77,7 @@ def next_token(
         if listed is not None and fused is not None:
             scale = logits.max() - local.max()  # back to the scale of logits, which the penalty is made for
             theirs = steps.vocabulary.tokens.ids.get(place.top.token)
-            token = sample(fused.logprobs + scale, (theirs, listed) if theirs is not None else None)
+            token = sample(fused.logprobs + scale, Drawn(theirs, listed, at) if theirs is not None else None)
             likeliest = max(zip(place.top.logprobs, place.top.tokens, strict=False))[1]
             piece = steps.pieces[token]
             led = piece == likeliest and token != int(local.argmax())

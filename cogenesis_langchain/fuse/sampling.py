@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,28 @@ from cogenesis_langchain.fusion.shadow import Law
 from cogenesis_langchain.writer.llama import LOOK_BACK, PENALTY, TOP_K, TOP_P
 
 _FAR = (4.0, 10.0, 20.0)  # nats below the likeliest, where TOP_K are looked for; what is lower never matters
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A token that the cloud took from `listed`, at `temperature`: the lower, the more of the likeliest."""
+
+    token: int
+    listed: Listed
+    temperature: float = 1.0
+
+    def shares(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """With which probability it took each of `ids`; 0 for what is not on the list.
+
+        The tail counts as one token, which below a temperature of 1 is more than it gets.
+        """
+        if self.temperature <= 0:
+            return np.where(ids == self.token, 1.0, 0.0)
+        logs = np.append(self.listed.logprobs, np.log(self.listed.tail)).astype(np.float64)
+        shares = np.exp((logs - logs.max()) / self.temperature)
+        shares /= shares.sum()
+        known = dict(zip(self.listed.ids.tolist(), shares.tolist(), strict=False))
+        return np.array([known.get(token, 0.0) for token in ids.tolist()])
 
 
 class Sampler:
@@ -29,10 +52,10 @@ class Sampler:
         self._random = np.random.default_rng(seed)
         self._last: deque[int] = deque(maxlen=LOOK_BACK)
 
-    def __call__(self, logits: NDArray[np.floating], drawn: tuple[int, Listed] | None = None) -> int:
+    def __call__(self, logits: NDArray[np.floating], drawn: Drawn | None = None) -> int:
         """The next token by `logits` (V,), on the local model's scale: the penalty depends on it.
 
-        `drawn` is a token that the cloud took, and its distribution: taken here too as often as may be
+        `drawn` is a token that the cloud took: taken here too as often as may be
         without a change to the shares of the tokens (the coupling of speculative sampling).
         """
         return self.draw(self.law(logits), drawn)
@@ -47,7 +70,7 @@ class Sampler:
         weights = np.exp((chosen[kept] - chosen[0]) / self._temperature)
         return Law(ids[kept], weights / weights.sum())
 
-    def draw(self, law: Law, drawn: tuple[int, Listed] | None = None) -> int:
+    def draw(self, law: Law, drawn: Drawn | None = None) -> int:
         """A token of that law, which is remembered; `drawn` as above."""
         token = self._drawn(law, drawn)
         self._last.append(token)
@@ -74,22 +97,15 @@ class Sampler:
         order = np.lexsort((ids, -chosen))  # equal ones by id, so that nothing depends on the partition
         return ids[order], chosen[order]
 
-    def _drawn(self, law: Law, drawn: tuple[int, Listed] | None) -> int:
+    def _drawn(self, law: Law, drawn: Drawn | None) -> int:
         ids, weights = law.ids, law.shares
         if len(ids) == 1:
             return int(ids[0])
         if drawn is not None:
-            token, listed = drawn
-            theirs = _shares(ids, listed)
-            own, given = (float(part[ids == token].sum()) for part in (weights, theirs))
+            theirs = drawn.shares(ids)
+            own, given = (float(part[ids == drawn.token].sum()) for part in (weights, theirs))
             if self._random.random() * given < own:
-                return token
+                return drawn.token
             left = np.maximum(weights - theirs, 0.0)
             weights = left / left.sum() if left.sum() > 0 else weights
         return int(ids[self._random.choice(len(ids), p=weights)])
-
-
-def _shares(ids: NDArray[np.int64], listed: Listed) -> NDArray[np.float64]:
-    """Probabilities of `ids` on a list; 0 for what is not on it."""
-    known = dict(zip(listed.ids.tolist(), listed.logprobs.tolist(), strict=True))
-    return np.exp([known.get(token, -np.inf) for token in ids.tolist()])

@@ -53,6 +53,26 @@ def test_write_in_both_forms_makes_the_page(
     assert str(page) in done.err
 
 
+def test_a_draft_is_followed_by_how_warm_it_was_drawn(
+    cogenesis: Run,  # noqa: F811
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cloud's temperature and the local one are two: the policy's own say which."""
+    given: dict[str, Any] = {}
+
+    def fused(*_rooms: Any, **options: Any) -> Iterator[str]:
+        given.update(options)
+        yield "Dear Quillon"
+
+    monkeypatch.setattr("cogenesis_langchain.fuse.draft.fuse_draft", fused)
+    assert cogenesis("write", INSTRUCTION, "-u", USER, "--route", "fuse", "--json").json["route"] == "fuse"
+    models = engine.config.models
+    assert models.cloud is not None
+    assert (given["drafted_at"], given["temperature"]) == (models.cloud.temperature, models.local.temperature)
+    assert given["drafted_at"] != given["temperature"]
+
+
 def test_no_page_of_a_text_that_was_not_fused(
     cogenesis: Run,  # noqa: F811
     engine: Engine,

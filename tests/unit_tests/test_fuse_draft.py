@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cogenesis_langchain.fuse.draft import fuse_draft
-from cogenesis_langchain.fuse.sampling import LOOK_BACK, TOP_K, Sampler
+from cogenesis_langchain.fuse.sampling import LOOK_BACK, TOP_K, Drawn, Sampler
 from cogenesis_langchain.fusion import syncing
 from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused, combiner
 from cogenesis_langchain.fusion.distributions import Floats, Listed, TokenBytes, Vocabulary
@@ -284,8 +284,9 @@ def test_sampling_is_to_the_taste_of_the_model_in_c() -> None:
     assert np.abs(drawn - expected).sum() < 0.1
 
 
-def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares() -> None:
-    """Coupled to a token drawn from the cloud's distribution: the same shares, and far oftener that token."""
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.0])
+def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares(temperature: float) -> None:
+    """Coupled to a token that the cloud drew, at any temperature: the same shares, oftener that token."""
     random = np.random.default_rng(5)
     fused, cloud = np.log([0.4, 0.3, 0.2, 0.1]), np.log([0.1, 0.3, 0.3, 0.3])
     listed = Listed(np.arange(4), cloud.astype(np.float32), 1e-6)
@@ -293,8 +294,9 @@ def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares() -> None:
     same = apart = 0
     sample, alone = Sampler(1.0, 1, penalty=1.0), Sampler(1.0, 2, penalty=1.0)
     law = sample.law(fused)
-    for theirs in random.choice(4, size=4000, p=np.exp(cloud)).tolist():
-        token = sample.draw(law, (theirs, listed))
+    chances = np.exp(cloud / temperature) if temperature else np.eye(4)[1]
+    for theirs in random.choice(4, size=4000, p=chances / chances.sum()).tolist():
+        token = sample.draw(law, Drawn(theirs, listed, temperature))
         coupled[token] += 1
         same += token == theirs
         apart += alone.draw(law) == theirs
@@ -302,7 +304,7 @@ def test_a_cloud_s_own_choice_is_followed_without_a_change_of_shares() -> None:
     kept[3] = 0.0
     expected = kept / kept.sum()
     assert np.abs(np.array([coupled[i] for i in range(4)]) / 4000 - expected).max() < 0.03
-    assert same > 1.5 * apart
+    assert same > (1.5 if temperature else 0.9) * apart
 
 
 def test_seeds_repeat_and_old_words_are_forgotten() -> None:
