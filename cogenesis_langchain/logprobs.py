@@ -131,7 +131,8 @@ def _spelling(text: bytes, positions: list[TopLogprobs]) -> list[TopLogprobs]:
     All of them where they do not spell it: some servers trim texts, and lose halves of characters.
     """
     spelled = b"".join(position.token for position in positions)
-    begin = spelled.rfind(text) if text else -1
+    after = spelled[::-1].find(text[::-1]) if text else -1  # rfind takes a product of the lengths at worst
+    begin = len(spelled) - len(text) - after if after >= 0 else -1
     if begin < 0:
         return positions
     kept, at = [], 0
