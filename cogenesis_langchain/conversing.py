@@ -167,7 +167,14 @@ class Conversation:
         from cogenesis_langchain.fuse.live import Live
 
         live = self.request.engine.config.fuse.live
-        return Live(live.nats_per_token, live.max_nats, live.block, live.max_requests, self.permit.trusted)
+        return Live(
+            live.nats_per_token,
+            live.max_nats,
+            live.block,
+            live.max_requests,
+            self.permit.trusted,
+            live.tokens_per_request,
+        )
 
     def _private(self) -> Callable[[bytes], bool]:
         """Whether a text so far may end inside something that must not show."""

@@ -205,6 +205,8 @@ class LiveConfig(Section):
     """Tokens by which one request asks to continue the shadow."""
     max_requests: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests for one text."""
+    tokens_per_request: Annotated[float, Field(ge=0, le=64)] = 3.0
+    """Tokens that go by before the next request at least; 0 asks whenever the cloud's words are left."""
 
     @property
     def end_bits(self) -> float:

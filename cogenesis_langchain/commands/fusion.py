@@ -48,6 +48,12 @@ def fusion(
         float | None,
         typer.Option("--nats", min=0.1, help="Live: nats for a whole text, as a policy has it without."),
     ] = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(
+            "--per-request", min=0, help="Live, trusted: tokens before the next request; 0: none need go by."
+        ),
+    ] = None,
     samples: Annotated[
         list[int] | None,
         typer.Option("--samples", min=1, help="Draft: drafts of one task, else 1. Repeatable."),
@@ -98,7 +104,7 @@ def fusion(
     with _folder(work) as folder:
         runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k)
         try:
-            found = _measured(runs, numbered, chosen, epsilon, nats, sorted(set(samples or [1])))
+            found = _measured(runs, numbered, chosen, epsilon, nats, pace, sorted(set(samples or [1])))
         finally:
             runs.close()
     if as_json:
@@ -113,6 +119,7 @@ def _measured(
     forms: Sequence[str],
     epsilon: Sequence[float] | None,
     nats: float | None,
+    pace: float | None,
     samples: Sequence[int],
 ) -> dict[str, Any]:
     from cogenesis_langchain.evals.fusion import alone
@@ -131,7 +138,7 @@ def _measured(
             rows += list(progress.track(steps, total=len(golds), description="drafts"))[-1]
         sent: dict[str, Any] = {}
         each = (epsilon or [Live().nats_per_token]) if "live" in forms else []
-        for name, live in runs.lives(each, nats, "trusted" in forms).items():
+        for name, live in runs.lives(each, nats, "trusted" in forms, pace).items():
             walks = list(progress.track(runs.walks(golds, live), total=len(golds), description=name))
             rows.append(runs.walked(name, golds, walks))
             if not live.trusted:

@@ -78,9 +78,16 @@ class Runs:
         kept = fused_draft.KeptDrafts(self._folder / "drafts", lambda: self.golds.models[1])
         return fused_draft.drafted(golds, kept, self._vocabulary, self._combiners, samples)
 
-    def lives(self, epsilon: Sequence[float], nats: float | None, trusted: bool) -> Mapping[str, Live]:
-        """The settings of form live by name; without numbers those that are the default."""
+    def lives(
+        self, epsilon: Sequence[float], nats: float | None, trusted: bool, pace: float | None = None
+    ) -> Mapping[str, Live]:
+        """The settings of form live by name; without numbers those that are the default.
+
+        With a `pace`, tokens for each request at least, no number of requests is the limit.
+        """
         usual = Live()
+        if pace is not None:
+            usual = replace(usual, tokens_per_request=pace, max_requests=10_000)
         each = [replace(usual, nats_per_token=one, max_nats=nats or usual.max_nats) for one in epsilon]
         found = {f"live, {live.nats_per_token:g} nats a token": live for live in each}
         return found | ({"live, trusted": replace(usual, trusted=True)} if trusted else {})

@@ -37,7 +37,7 @@ class Live:
     block: int = _USUAL.block
     max_requests: int = _USUAL.max_requests
     trusted: bool = False
-    tokens_per_request: float = 3.0
+    tokens_per_request: float = _USUAL.tokens_per_request
     """Requests are at most one more than the tokens shown divided by this."""
 
 
