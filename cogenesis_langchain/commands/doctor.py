@@ -207,7 +207,12 @@ def _fusion(engine: Any, probe: bool) -> Iterator[Finding]:
         yield Finding("fusion", "note", message, f"name a model that gives them, {again}")
     else:
         several = "several drafts" if can.samples else "one draft"
-        live = f"form live by {can.continuation}" if can.continuation else "no text continued for form live"
+        if can.continuation:
+            live = f"form live by {can.continuation}"
+        elif engine.config.fuse.live.allow:
+            live = "no text continued for form live"
+        else:  # then nobody asks
+            live = "form live is not allowed (fuse.live.allow)"
         message = f"{can.chat_logprobs} candidates per token, {several} per request, {live}"
         yield Finding("fusion", "ok", message)
 

@@ -106,7 +106,7 @@ def write(
         for warning in found["warnings"]:
             err.print(f"note: {warning}", style="yellow", markup=False)
         sent = sum(receipt["status"] in MAY_HAVE_LEFT for receipt in found["receipts"])
-        where = "see `cogenesis receipts`" if sent else "nothing left this machine"
+        where = "see `cogenesis receipts`" if sent else "nothing of it left this machine"
         err.print(f"route {placed(found)}; {sent} request(s) sent; {where}", style="dim", markup=False)
     paged = trace is None or write_trace(trace, state, instruction)
     if found["route"] == "block":

@@ -228,7 +228,7 @@ def test_write_in_observe_mode_says_that_nothing_left(
     use(make_engine(privacy={"mode": "observe"}), monkeypatch)
     done = cogenesis("write", INSTRUCTION, "--user", USER)
     assert done.code == 0
-    assert "0 request(s) sent; nothing left this machine" in done.err
+    assert "0 request(s) sent; nothing of it left this machine" in done.err
     found = cogenesis("write", INSTRUCTION, "--user", USER, "--json").json
     assert [receipt["status"] for receipt in found["receipts"]] == ["observed"]
     assert cloud.requests == []
@@ -694,6 +694,7 @@ def test_doctor_asks_the_cloud_only_when_told(cogenesis: Run, healthy: Engine, c
     assert cloud.bodies == []
     (finding,) = checks(cogenesis("doctor", "--probe", "--json"))["fusion"]
     assert (finding["status"], "20 candidates" in finding["message"]) == ("ok", True)
+    assert "form live is not allowed" in finding["message"]  # nobody asked whether it could be
     assert cloud.bodies
     healthy._rooms["capabilities"] = Capabilities()
     (finding,) = checks(cogenesis("doctor", "--json"))["fusion"]
