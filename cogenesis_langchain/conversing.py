@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cogenesis_langchain.fuse.live import Live
 
 ENDED = "{}; the local model wrote the rest alone"
+PATIENCE = 10
+"""Times models.cloud.timeout_s that the answers to one text may take together: others wait for the model."""
 _LOOK_BACK = 80  # bytes of the end that are read
 _LAST_WORD = re.compile(r"\S+\s*\Z")
 _SIGNS = re.compile(r"[\d@#/\\_]|\w\.\w")
@@ -107,7 +109,9 @@ class Conversation:
     def _ask(self, messages: list[CloudMessage], shadow: str, nats: float) -> Draft:
         from cogenesis_langchain.fusion.shadow import bits
 
-        request, permit = self.request, self.permit
+        request, permit, cloud = self.request, self.permit, self.request.engine.config.models.cloud
+        if cloud is not None and self.timings.get("cloud_ms", 0.0) > PATIENCE * cloud.timeout_s * 1000:
+            raise CloudError("the cloud takes too long over one text (models.cloud.timeout_s)")
         if self.sent:
             outbound = continuation(request, messages, self._veiled(shadow))
             told = None if permit.bits is None else bits(nats) + self.charged.get(outbound.sha256, 0.0)

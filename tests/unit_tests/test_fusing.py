@@ -403,6 +403,17 @@ def test_a_broken_cloud_ends_its_part(fuse_engine: EngineMaker, cloud: Recording
         assert any("the local model wrote the rest" in warning for warning in found["warnings"])
 
 
+def test_a_cloud_that_takes_its_time_again_and_again_is_left(
+    fuse_engine: EngineMaker, cloud: RecordingCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer in time, all together not: a text must not hold the local model for an hour."""
+    monkeypatch.setattr(conversing, "PATIENCE", 0)
+    found = router_of(fuse_engine(form="live")).invoke(ASKED)
+    assert len(cloud.bodies) == len(found["outbound"]) == 1
+    assert "Quillon Vexmoor" in found["text"]
+    assert any("too long over one text" in warning for warning in found["warnings"])
+
+
 @pytest.mark.parametrize("on_hit", ["local", "block"])
 def test_a_hit_ends_the_clouds_part(fuse_engine: EngineMaker, cloud: RecordingCloud, on_hit: str) -> None:
     """A shadow that came to hold a known value by itself is not sent, nor anything later of this thread."""
