@@ -42,7 +42,9 @@ def fusion(
     ] = 20,
     epsilon: Annotated[
         list[float] | None,
-        typer.Option("--epsilon", help="Live: nats a token, as a policy has it without. Repeatable."),
+        typer.Option(
+            "--epsilon", min=0.001, help="Live: nats a token, as a policy has it without. Repeatable."
+        ),
     ] = None,
     nats: Annotated[
         float | None,

@@ -28,6 +28,8 @@ from cogenesis_langchain.errors import InputError
 
 MAY_HAVE_LEFT = ("sent", "unresolved")
 """Receipts of what reached the cloud, or may have."""
+ASKED = "the caller asks for"
+"""How reasons begin that say what became of --route, --form and --level."""
 
 
 class _Screen(Listener):
@@ -103,7 +105,9 @@ def write(
     else:
         sys.stdout.write("\n" if screen.wrote else f"{found['text']}\n")
         sys.stdout.flush()
-        for warning in found["warnings"]:
+        refused = meant is not None and found["route"] != meant
+        unmet = [reason for reason in found["reasons"] if refused and reason.startswith(ASKED)]
+        for warning in [*unmet, *found["warnings"]]:
             err.print(f"note: {warning}", style="yellow", markup=False)
         sent = sum(receipt["status"] in MAY_HAVE_LEFT for receipt in found["receipts"])
         where = "see `cogenesis receipts`" if sent else "nothing of it left this machine"

@@ -73,6 +73,18 @@ def test_a_draft_is_followed_by_how_warm_it_was_drawn(
     assert given["drafted_at"] != given["temperature"]
 
 
+def test_a_form_that_the_policy_does_not_allow_is_said(
+    cogenesis: Run,  # noqa: F811
+    make_engine: EngineMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks for live and gets a draft learns why, and what would allow it."""
+    use(make_engine(routing=routed("mask"), fuse=MEAN), monkeypatch)
+    asked = ("write", INSTRUCTION, "-u", USER, "--route", "fuse")
+    assert "fuse.live.allow" in cogenesis(*asked, "--form", "live").err
+    assert "note: the caller" not in cogenesis(*asked).err
+
+
 def test_no_page_of_a_text_that_was_not_fused(
     cogenesis: Run,  # noqa: F811
     engine: Engine,
