@@ -171,7 +171,10 @@ def _fuse_advice(config: Config, policy: Policy) -> Iterator[str]:
             f"key 'privacy.ledger.max_bits_per_day': one text in form live may need {bits:.0f}; at "
             f"{caps.max_bits_per_day:g} the cloud's part ends early: raise it, or lower fuse.live.max_nats"
         )
-    requests = min(live.max_requests, int(live.max_nats / live.nats_per_token / 3) + 1)
+    from cogenesis_langchain.fusion.shadow import Budget  # numpy, which few policies need here
+
+    tokens = Budget(live.nats_per_token, live.max_nats).tokens
+    requests = min(live.max_requests, int(tokens / max(live.tokens_per_request, 1)) + 1)
     least = min(config.privacy.gate.max_requests_per_live_run, caps.max_requests_per_day or requests)
     if least < requests:
         yield (

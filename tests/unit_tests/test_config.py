@@ -513,6 +513,7 @@ def test_a_cloud_off_this_machine_needs_a_key() -> None:
             "the cloud's part ends early",
         ),
         (decision(action={"route": "live"}) | LIVE | {"privacy": {"ledger": LIMIT}}, "part after 3"),
+        (decision(action={"route": "live"}) | LIVE | {"privacy": {"ledger": LIMIT}}, "take 27 requests"),
         (decision(action={"route": "live"}) | LIVE | TRUSTED, "sends it requests and texts"),
         ({"fuse": {"combiner_file": "/nowhere/at/all.json"}}, "there is no such file"),
         (decision(action={"route": "fuse"}) | SERVED, "route fuse needs llama_cpp"),
