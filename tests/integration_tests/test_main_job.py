@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.ingest import read_items
-from cogenesis_langchain.testing import RecordingCloud
+from cogenesis_langchain.testing import Recorded, RecordingCloud
 from cogenesis_langchain.types import ContextItem
 
 pytestmark = pytest.mark.integration
@@ -44,6 +46,22 @@ def engine(cloud: RecordingCloud, tmp_path_factory: pytest.TempPathFactory) -> I
     engine.close()
 
 
+@dataclass(frozen=True)
+class Run:
+    """The answer to the demo's request, and what the cloud was sent for it."""
+
+    found: dict[str, Any]
+    requests: list[Recorded]
+
+
+@pytest.fixture(scope="module")
+def run(engine: Engine, cloud: RecordingCloud) -> Run:
+    """The main job, once."""
+    request, before = demo_request(), len(cloud.requests)
+    found = create_privacy_router(engine=engine, user_id=request["user"]).invoke(request["instruction"])
+    return Run(dict(found), list(cloud.requests[before:]))
+
+
 def words_of_profile() -> list[str]:
     """Every value of the person's profile, and the names and numbers in it."""
     profile = json.loads((person_dir() / "profile.json").read_text(encoding="utf-8"))
@@ -54,27 +72,24 @@ def words_of_profile() -> list[str]:
     return [str(value) for value in values] + names.split()
 
 
-def test_only_a_generic_task_leaves(engine: Engine, cloud: RecordingCloud) -> None:
+def test_only_a_generic_task_leaves(engine: Engine, run: Run) -> None:
     """Route sketch; the recorded bytes hold no value of the profile; the text is the person's."""
-    request = demo_request()
-    before = len(cloud.requests)
-    found = create_privacy_router(engine=engine, user_id=request["user"]).invoke(request["instruction"])
+    found = run.found
     assert found["route"] == "sketch", found["warnings"]
-    assert len(cloud.requests) == before + 1
-    sent = cloud.requests[-1].raw.decode().casefold()
+    assert len(run.requests) == 1
+    sent = run.requests[0].raw.decode().casefold()
     assert [value for value in words_of_profile() if value.casefold() in sent] == []
-    assert found["outbound"][0]["body"].encode() == cloud.bodies[-1]
+    assert found["outbound"][0]["body"].encode() == run.requests[0].body
     assert len(found["text"].split()) > 15
     assert found["receipts"][0]["bits"] < 14
     assert engine.audit.verify().ok
 
 
-def test_bodies_are_identical_for_another_person(engine: Engine, cloud: RecordingCloud) -> None:
+def test_bodies_are_identical_for_another_person(engine: Engine, cloud: RecordingCloud, run: Run) -> None:
     """The same instruction over another person's context: the same bytes leave."""
-    request = demo_request()
-    for user in (request["user"], "other"):
-        create_privacy_router(engine=engine, user_id=user).invoke(request["instruction"])
-    assert cloud.bodies[-1] == cloud.bodies[-2]
+    before = len(cloud.bodies)
+    create_privacy_router(engine=engine, user_id="other").invoke(demo_request()["instruction"])
+    assert cloud.bodies[before:] == [one.body for one in run.requests]
 
 
 def test_with_the_cloud_killed_it_is_answered_here(engine: Engine) -> None:
