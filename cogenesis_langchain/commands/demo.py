@@ -56,9 +56,10 @@ def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = 
         "model": STAND_IN_MODEL,
         "base_url": base_url,
         "api_key": api_key,
+        "timeout_s": 300,  # the stand-in that is always there gives three tokens a second with candidates
     }
     action: dict[str, Any] = {"route": (route or Route.SKETCH).value}
-    live = {"live": {"allow": route is Route.LIVE}}  # a fictional person has nothing to give away
+    fuse = {"draft_tokens": 120, "live": {"allow": route is Route.LIVE}}  # nobody is given away by it
     if route is Route.CLOUD:
         rules: dict[str, Any] = {"all": [{"label": "public"}]}
     else:
@@ -67,7 +68,7 @@ def demo_policy(route: Route | None, base_url: str, store: Path, api_key: Any = 
         "version": 1,
         "models": {"cloud": cloud},
         "store": {"path": str(store), "keys": "file"},  # no key of a demo outlives it
-        "fuse": live,
+        "fuse": fuse,
         "routing": {"decisions": [{"name": "demo", "priority": 1, "rules": rules, "action": action}]},
     }
 

@@ -29,6 +29,8 @@ _SURE = 0.01  # probability
 _MOST = 64  # local tokens that one foreign candidate is shared among at most
 _CONTROL = re.compile(rb"<[|\xef\xbd\x9c][^>]*>|</?s>|<(?:eos|bos|unk|pad|(?:start|end)_of_turn)>|\[/?INST\]")
 
+_BLANK = re.compile(rb"\s*(?:[\[{<].*|_{2,})", re.DOTALL)
+
 
 def log_softmax(logits: NDArray[np.float32]) -> Floats:
     """(V,) Log-probabilities of `logits` (V,)."""
@@ -93,14 +95,14 @@ class Vocabulary:
     def listed(self, top: TopLogprobs, local: Floats) -> Listed | None:
         """What `top` says about the local tokens; `local` (V,) shares what is no one token here.
 
-        Control tokens are taken out and the rest scaled up: whether a text ends is the local model's
-        business. None where nothing usable is left.
+        Control tokens and the beginnings of blanks to be filled in ("[Name]") are taken out and the rest
+        scaled up: whether a text ends is the local model's business, and so is every name. None where nothing usable is left.
         """
         mass: dict[int, float] = {}
         ended = lost = 0.0
         for token, logprob in zip(top.tokens, top.logprobs, strict=False):
             share = float(np.exp(min(logprob, 0.0))) if logprob == logprob else 0.0
-            if is_control(token):
+            if is_control(token) or _BLANK.fullmatch(token):
                 ended += share
             elif (number := self.tokens.ids.get(token)) is not None:
                 mass[number] = mass.get(number, 0.0) + share

@@ -42,7 +42,7 @@ class Follow:
 
     Args:
         drafts: any number, also none or empty ones.
-        least: bytes that have to match; the beginning of the text needs none.
+        least: bytes that have to match, or all that there is; the first word is the person's own.
         sentences: also goes from the beginning of a sentence to that of the draft's next one.
     """
 
@@ -86,7 +86,7 @@ class Follow:
         tail = self._written[-_LONGEST:]
         end = tail[-self._least :]
         for number, text in enumerate(self._texts):
-            if len(self._written) < len(text) and text.startswith(self._written):
+            if 0 < len(self._written) < len(text) and text.startswith(self._written):
                 yield len(self._written), number, len(self._written)
             if len(end) < self._least:
                 continue

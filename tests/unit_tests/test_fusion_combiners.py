@@ -341,3 +341,15 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path.write_text("no network")
     with pytest.raises(ModelCorruptError):
         paper.load(path)
+
+
+@pytest.mark.parametrize("blank", [" [", "[Your", "<", "{{", "____"])
+def test_a_cloud_proposes_no_blank_to_fill_in(blank: str) -> None:
+    """ "Dear [Name]" is what nobody wants to have written: its share goes to the other candidates."""
+    words = vocabulary(" all", " friends", blank)
+    given = TopLogprobs(
+        blank.encode(), 0.0, (blank.encode(), b" all", b" friends"), tuple(map(math.log, (0.8, 0.1, 0.05)))
+    )
+    listed = words.listed(given, even(3))
+    assert listed is not None
+    assert by_id(listed) == pytest.approx({0: 0.5, 1: 0.25}, abs=1e-3)
