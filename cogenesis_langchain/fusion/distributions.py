@@ -96,7 +96,8 @@ class Vocabulary:
         """What `top` says about the local tokens; `local` (V,) shares what is no one token here.
 
         Control tokens and the beginnings of blanks to be filled in ("[Name]") are taken out and the rest
-        scaled up: whether a text ends is the local model's business, and so is every name. None where nothing usable is left.
+        scaled up: whether a text ends is the local model's business, and so is every name. None where nothing
+        usable is left.
         """
         mass: dict[int, float] = {}
         ended = lost = 0.0

@@ -100,7 +100,7 @@ def test_in_step_the_cloud_has_a_say() -> None:
     """The draft's word takes the place of one that the local model was not sure of."""
     text, trace = write(Toy(SAYS), [draft(b"Dear", b" all", b",", b" we", b" are", b" happy")])
     assert text == "Dear all, we are happy!"
-    assert [one.by for one in trace] == ["local", *["fused"] * 4, "cloud", "local"]  # the first word is theirs
+    assert [one.by for one in trace] == ["local", *["fused"] * 4, "cloud", "local"]
     assert trace[5].cloud == b" happy"
     assert trace[1].weight > 0
     assert trace[6].weight == 0
