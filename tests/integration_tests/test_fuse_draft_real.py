@@ -13,7 +13,7 @@ from cogenesis_langchain.errors import ModelMissingError
 from cogenesis_langchain.fuse.draft import fuse_draft
 from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import combiner
-from cogenesis_langchain.types import Draft, TokenTrace
+from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
 from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
 
 pytestmark = pytest.mark.integration
@@ -67,16 +67,16 @@ def test_without_drafts_the_text_is_the_writer_s_own(writer: LlamaCppWriter) -> 
     for drafts in ([], [Draft(draft_of(writer, GENERIC, 8).positions[4:])]):
         text, trace = fused(writer, drafts, 12)
         assert text == alone
-        assert all(one.by == "local" for one in trace[1:])
+        assert all(one.by == "local" for one in trace)
 
 
 def test_a_text_that_follows_its_draft_is_fused_all_the_way(writer: LlamaCppWriter) -> None:
-    """The draft of the very text: in step to its end, and a cloud of one mind changes nothing."""
+    """The draft of the very text: in step from its first word on, and a cloud of one mind changes nothing."""
     own = draft_of(writer, PERSONAL, 16)
     text, trace = fused(writer, [own], 16)
     assert text.encode() == own.text
-    assert {one.by for one in trace} == {"fused"}
-    assert all(one.weight == 0.5 for one in trace)
+    assert [one.by for one in trace] == ["local", *["fused"] * (len(trace) - 1)]
+    assert all(one.weight == 0.5 for one in trace[1:])
 
 
 def test_a_cloud_of_another_vocabulary_is_understood(writer: LlamaCppWriter) -> None:
@@ -87,7 +87,8 @@ def test_a_cloud_of_another_vocabulary_is_understood(writer: LlamaCppWriter) -> 
             assert steps.vocabulary.exact(draft.positions)
     with writer.steps(GENERIC, scope="") as steps:
         assert not steps.vocabulary.exact(draft.positions)
-    text, trace = fused(writer, [draft], 4)
-    assert trace[0].by != "local"
-    assert trace[0].cloud in draft.positions[0].tokens
-    assert text
+    (first,) = fused(writer, [], 1)[1]
+    begun = TopLogprobs(first.piece, 0.0, (first.piece,), (0.0,))
+    _, trace = fused(writer, [Draft((begun, *draft.positions))], 4)
+    assert trace[1].by != "local"
+    assert trace[1].cloud in draft.positions[0].tokens
