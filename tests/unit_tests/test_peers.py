@@ -328,7 +328,7 @@ def test_a_rewrite_that_tells_is_stopped(
     """The same where the generic task would carry a name, known or found."""
     for name, rooms in ((ANN, {}), ("Cleo Redglove", {"detector": FakeDetector()})):
         told = Sendable(f"Write an invitation by {name}.", "generalize")
-        monkeypatch.setattr("cogenesis_langchain.nodes.task_sentence", lambda *_, told=told: told)
+        monkeypatch.setattr("cogenesis_langchain.bodies.task_sentence", lambda *_, told=told: told)
         found = router_of(make_engine, "sketch", ANN, rooms=rooms).invoke(INSTRUCTION)
         assert (found["route"], cloud.requests) == ("local", [])
 
