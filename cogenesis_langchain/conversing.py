@@ -19,17 +19,15 @@ from cogenesis_langchain.errors import (
     GateError,
     GateHit,
     LedgerError,
-    WriterError,
 )
 from cogenesis_langchain.fuse.veil import veiled
-from cogenesis_langchain.fusing import continuation, live_sentence
+from cogenesis_langchain.fusing import continuation, live_sentence, stepping
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.known.holding import Holding
 from cogenesis_langchain.request import Request, Update, clock, stopped, why
 from cogenesis_langchain.sketch import draft_messages
 from cogenesis_langchain.types import CloudMessage, Draft, KnownValue, Outbound, PrivateSpan, TokenTrace
 from cogenesis_langchain.writer.parts import Prompt, Role, Turn
-from cogenesis_langchain.writer.protocol import Stepping
 
 if TYPE_CHECKING:
     from cogenesis_langchain.fuse.live import Live
@@ -69,13 +67,12 @@ class Conversation:
         from cogenesis_langchain.fuse.sampling import Sampler
 
         request, engine = self.request, self.request.engine
-        writer, cancel = engine.writer, request.context.cancel
+        cancel = request.context.cancel
         temperature = engine.config.models.local.temperature
-        if not isinstance(writer, Stepping):
-            raise WriterError("the local model was exchanged while a text was written: ask again")
         messages = draft_messages(live_sentence(request, request.step()))
         shadow = None if self.permit.trusted else as_prompt(messages)
-        with writer.steps(request.prompt(None), scope=request.user, shadow=shadow, cancel=cancel) as steps:
+        prompt, writer = request.prompt(None), stepping(request)
+        with writer.steps(prompt, scope=request.user, shadow=shadow, cancel=cancel) as steps:
             pieces = fuse_live(
                 steps,
                 partial(self.ask, messages),

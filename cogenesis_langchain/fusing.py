@@ -102,6 +102,14 @@ def unable(request: Request, route: Route, *, probe: bool) -> str:
     return "" if can.chat_logprobs else NO_LOGPROBS
 
 
+def stepping(request: Request) -> Stepping:
+    """The local model, which `unable` found fit. Raises WriterError where it was exchanged since."""
+    writer = request.engine.writer
+    if not isinstance(writer, Stepping):
+        raise WriterError("the local model was exchanged while a text was written: ask again")
+    return writer
+
+
 def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[str]:
     """The text by the local model, which consults the drafts behind the handle. Raises WriterError."""
     from cogenesis_langchain.fuse.draft import fuse_draft
@@ -109,10 +117,7 @@ def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[
     engine, cancel = request.engine, request.context.cancel
     local, cloud = engine.config.models.local, engine.config.models.cloud
     found = read_drafts(engine.vault.get(request.scope, drafts))
-    writer = engine.writer
-    if not isinstance(writer, Stepping):
-        raise WriterError("the local model was exchanged while a text was written: ask again")
-    with writer.steps(request.prompt(None), scope=request.user, cancel=cancel) as steps:
+    with stepping(request).steps(request.prompt(None), scope=request.user, cancel=cancel) as steps:
         yield from fuse_draft(
             steps,
             found,

@@ -18,9 +18,9 @@ import typer
 
 from cogenesis_langchain.commands.bench_detect import detect
 from cogenesis_langchain.commands.bench_fuse import fuse
-from cogenesis_langchain.commands.common import JsonOption, err, out, print_json
+from cogenesis_langchain.commands.common import JsonOption, err
 from cogenesis_langchain.commands.demo import PERSON_FILES, demo_policy, demo_request, person_dir
-from cogenesis_langchain.commands.ratios import Ratio, show
+from cogenesis_langchain.commands.ratios import Ratio, report
 from cogenesis_langchain.commands.running import Listener, router_for, run
 from cogenesis_langchain.types import Route
 
@@ -55,12 +55,7 @@ def write(
     with err.status("building the bench, and the fictional person's context") as status:
         bench = _Bench(model, tokens, rounds, status.update)
         ratios, seconds = bench.all()
-    if as_json:
-        print_json({"model": model, "ratios": [ratio.as_dict() for ratio in ratios], "measured": seconds})
-        return
-    show(f"cogenesis bench write ({model})", ratios)
-    for name, value in seconds.items():
-        out.print(f"{name}: {value:g}", style="dim", markup=False)
+    report(f"cogenesis bench write ({model})", ratios, seconds, as_json=as_json, model=model)
 
 
 class _Tap:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cogenesis_langchain.commands.common import JsonOption, err, out, print_json
-from cogenesis_langchain.commands.ratios import Ratio, by_turns, show
+from cogenesis_langchain.commands.common import JsonOption, err
+from cogenesis_langchain.commands.ratios import Ratio, by_turns, report
 
 if TYPE_CHECKING:
     from cogenesis_langchain.known.matcher import KnownValues
@@ -77,12 +77,7 @@ def detect(
         ratios = bench.against_presidio()
     with err.status("reading 10,000 hostile characters of many kinds"):
         ratios.append(bench.hostile())
-    if as_json:
-        print_json({"ratios": [ratio.as_dict() for ratio in ratios], "measured": bench.measured})
-        return
-    show("cogenesis bench detect", ratios)
-    for name, value in bench.measured.items():
-        out.print(f"{name}: {value:g}", style="dim", markup=False)
+    report("cogenesis bench detect", ratios, bench.measured, as_json=as_json)
 
 
 class _Bench:

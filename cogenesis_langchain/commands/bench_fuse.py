@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cogenesis_langchain.commands.common import JsonOption, bar, out, print_json
+from cogenesis_langchain.commands.common import JsonOption, bar
 from cogenesis_langchain.commands.demo import PERSON_FILES, demo_request, person_dir
-from cogenesis_langchain.commands.ratios import Ratio, show
+from cogenesis_langchain.commands.ratios import Ratio, report
 from cogenesis_langchain.types import Draft, TokenTrace
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ def fuse(
             ratios, measured = bench.all(rounds)
         finally:
             bench.close()
-    if as_json:
-        print_json({"model": model, "ratios": [ratio.as_dict() for ratio in ratios], "measured": measured})
-        return
-    show(f"cogenesis bench fuse ({model})", ratios)
-    for name, value in measured.items():
-        out.print(f"{name}: {value:g}", style="dim", markup=False)
+    report(f"cogenesis bench fuse ({model})", ratios, measured, as_json=as_json, model=model)
 
 
 @dataclass

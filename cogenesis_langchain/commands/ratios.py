@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import print_table
+from cogenesis_langchain.commands.common import out, print_json, print_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,19 @@ class Ratio:
         }
 
 
-def show(title: str, ratios: Sequence[Ratio]) -> None:
+def report(
+    title: str, ratios: Sequence[Ratio], measured: Mapping[str, float], *, as_json: bool, **head: str
+) -> None:
+    """What a bench found: a table and what it was taken from, or JSON that begins with `head`."""
+    if as_json:
+        print_json({**head, "ratios": [ratio.as_dict() for ratio in ratios], "measured": measured})
+        return
+    _show(title, ratios)
+    for name, value in measured.items():
+        out.print(f"{name}: {value:g}", style="dim", markup=False)
+
+
+def _show(title: str, ratios: Sequence[Ratio]) -> None:
     """A table of the ratios; what breaks its promise is red."""
     table = Table("", "measured", "promised", title=title)
     for ratio in ratios:

@@ -8,7 +8,6 @@ stands alone everywhere else.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -24,8 +23,9 @@ from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import Listed, Vocabulary
+from cogenesis_langchain.fusion.records import drafts_text, read_drafts
 from cogenesis_langchain.fusion.syncing import Follow
-from cogenesis_langchain.types import Draft, TopLogprobs
+from cogenesis_langchain.types import Draft
 
 TOKENS = 240
 """Of a draft; a true text is read less far than that."""
@@ -60,7 +60,7 @@ class KeptDrafts:
             rng = np.random.default_rng([*digest[:4], len(found)])
             prompt = generic_prompt(sentence)
             found.append(self._cloud().drafted(prompt, "", tokens=self._tokens, k=_LISTED, rng=rng))
-            write_whole(file, json.dumps([_as_json(draft) for draft in found]).encode(), durable=False)
+            write_whole(file, drafts_text(found).encode(), durable=False)
         return found[:samples]
 
 
@@ -121,25 +121,11 @@ def _costs(gold: Gold, one: Combiner, heard: Mapping[int, tuple[Listed, Facts]])
     return costs
 
 
-def _as_json(draft: Draft) -> dict[str, Any]:
-    positions = [
-        [top.token.hex(), top.logprob, [token.hex() for token in top.tokens], list(top.logprobs)]
-        for top in draft.positions
-    ]
-    return {"ended": draft.ended, "positions": positions}
-
-
 def _read(file: Path) -> list[Draft]:
     """What is kept; nothing where there is no file."""
     if not file.exists():
         return []
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return [Draft(tuple(_position(*one) for one in draft["positions"]), draft["ended"]) for draft in kept]
+        return list(read_drafts(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         raise InputError(f"{file} is no file of drafts: remove it") from None
-
-
-def _position(token: str, logprob: float, tokens: list[str], logprobs: list[float]) -> TopLogprobs:
-    pieces = tuple(bytes.fromhex(one) for one in tokens)
-    return TopLogprobs(bytes.fromhex(token), logprob, pieces, tuple(logprobs))

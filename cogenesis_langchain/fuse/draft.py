@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cogenesis_langchain.fuse.sampling import Drawn, Sampler
 from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
 from cogenesis_langchain.fusion.distributions import Floats, Listed, log_softmax
+from cogenesis_langchain.fusion.records import decided
 from cogenesis_langchain.fusion.syncing import Follow, Place
 from cogenesis_langchain.types import Draft, TokenTrace
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
@@ -78,10 +77,8 @@ def next_token(
             scale = logits.max() - local.max()  # back to the scale of logits, which the penalty is made for
             theirs = steps.vocabulary.tokens.ids.get(place.top.token)
             token = sample(fused.logprobs + scale, Drawn(theirs, listed, at) if theirs is not None else None)
-            likeliest = max(zip(place.top.logprobs, place.top.tokens, strict=False))[1]
-            piece = steps.pieces[token]
-            led = piece == likeliest and token != int(local.argmax())
-            return token, TokenTrace(piece, "cloud" if led else "fused", fused.weight, likeliest)
+            locally = token == int(local.argmax())
+            return token, decided(place.top, steps.pieces[token], fused.weight, locally=locally)
     token = sample(logits)
     return token, TokenTrace(steps.pieces[token], "local")
 
@@ -89,6 +86,4 @@ def next_token(
 def _fused(combiner: Combiner, local: Floats, listed: Listed | None, facts: Facts) -> Fused | None:
     """Both distributions combined; None where the cloud's is of no use."""
     fused = combiner.fuse(local, listed, None, facts) if listed is not None else None
-    if fused is None or not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
-        return None
-    return fused
+    return fused if fused is not None and fused.sound else None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cogenesis_langchain.fuse.asking import Ask, Asking, Live, word_begins
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, spread
+from cogenesis_langchain.fusion.records import decided
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
 from cogenesis_langchain.fusion.syncing import LEAST, common_end
 from cogenesis_langchain.types import TokenTrace, TopLogprobs
@@ -129,9 +130,7 @@ class _Place:
         """Who decided."""
         if self.top is None:
             return TokenTrace(piece, "local", shadow=shadow, held=held)
-        likeliest = max(zip(self.top.logprobs, self.top.tokens, strict=False))[1]
-        led = piece == likeliest and token != self.alone
-        return TokenTrace(piece, "cloud" if led else "fused", self.weight, likeliest, shadow, held)
+        return decided(self.top, piece, self.weight, locally=token == self.alone, shadow=shadow, held=held)
 
 
 class _Run:
@@ -175,7 +174,7 @@ class _Run:
         if top is None or listed is None or self._alike_at < self._position:
             return _Place(logits)
         fused = self._combiner.fuse(local, listed, generic, Facts(self._position, matched))
-        if not np.isfinite(fused.logprobs.max()):  # a NaN anywhere is the maximum
+        if not fused.sound:
             return _Place(logits)
         return _Place(fused.logprobs + (logits.max() - local.max()), fused.weight, top, int(local.argmax()))
 

@@ -45,6 +45,11 @@ class Fused:
     logprobs: Floats = field(repr=False)
     weight: float
 
+    @property
+    def sound(self) -> bool:
+        """Whether a token can be drawn from it."""
+        return bool(np.isfinite(self.logprobs.max()))  # a NaN anywhere is the maximum
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

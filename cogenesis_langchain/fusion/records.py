@@ -11,6 +11,21 @@ from collections.abc import Iterable
 from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
 
 
+def decided(
+    top: TopLogprobs,
+    piece: bytes,
+    weight: float,
+    *,
+    locally: bool,
+    shadow: bytes | None = None,
+    held: bool = False,
+) -> TokenTrace:
+    """Who decided a token where the cloud was heard. `locally`: the local model alone would take it too."""
+    likeliest = max(zip(top.logprobs, top.tokens, strict=False))[1]
+    led = piece == likeliest and not locally
+    return TokenTrace(piece, "cloud" if led else "fused", weight, likeliest, shadow, held)
+
+
 def drafts_text(drafts: Iterable[Draft]) -> str:
     """The drafts, which `read_drafts` gives back as they were."""
     rows = [{"ended": draft.ended, "positions": [_row(one) for one in draft.positions]} for draft in drafts]
