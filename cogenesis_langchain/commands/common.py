@@ -28,6 +28,10 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+LocalModelOption = Annotated[str, typer.Option("--local", help="Catalogue model in place of the local one.")]
+CloudModelOption = Annotated[str, typer.Option("--cloud", help="The same in place of the cloud's.")]
+GoldTokensOption = Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")]
+GoldContextOption = Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
 
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cogenesis_langchain.commands.common import JsonOption, bar, out, print_json, print_table
+from cogenesis_langchain.commands.common import (
+    CloudModelOption,
+    GoldContextOption,
+    GoldTokensOption,
+    JsonOption,
+    LocalModelOption,
+    bar,
+    out,
+    print_json,
+    print_table,
+)
 from cogenesis_langchain.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,14 +70,10 @@ def fusion(
         list[int] | None,
         typer.Option("--samples", min=1, help="Draft: drafts of one task, else 1. Repeatable."),
     ] = None,
-    tokens: Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")] = 160,
-    context: Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")] = 800,
-    local: Annotated[
-        str, typer.Option("--local", help="Catalogue model in place of the local one.")
-    ] = "qwen2.5-coder-0.5b-instruct",
-    cloud: Annotated[
-        str, typer.Option("--cloud", help="The same in place of the cloud's.")
-    ] = "qwen2.5-coder-1.5b-instruct",
+    tokens: GoldTokensOption = 160,
+    context: GoldContextOption = 800,
+    local: LocalModelOption = "qwen2.5-coder-0.5b-instruct",
+    cloud: CloudModelOption = "qwen2.5-coder-1.5b-instruct",
     work: Annotated[
         Path | None,
         typer.Option(

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cogenesis_langchain.commands.common import (
+    CloudModelOption,
     ConfigOption,
+    GoldContextOption,
+    GoldTokensOption,
     JsonOption,
+    LocalModelOption,
     bar,
     check_target,
     load_engine,
@@ -132,14 +136,10 @@ def combiner(
     ] = Path("combiner.json"),
     first: Annotated[int, typer.Option("--from", min=0, help="The first person, counted from 0.")] = 0,
     last: Annotated[int | None, typer.Option("--to", min=1, help="The person before whom to stop.")] = None,
-    local: Annotated[
-        str, typer.Option("--local", help="Catalogue model in place of the local one.")
-    ] = "qwen2.5-coder-0.5b-instruct",
-    cloud: Annotated[
-        str, typer.Option("--cloud", help="The same in place of the cloud's.")
-    ] = "qwen2.5-coder-1.5b-instruct",
-    tokens: Annotated[int, typer.Option("--tokens", min=2, help="Read so much of each real text.")] = 160,
-    context: Annotated[int, typer.Option("--context", min=200, help="Room for the person's context.")] = 800,
+    local: LocalModelOption = "qwen2.5-coder-0.5b-instruct",
+    cloud: CloudModelOption = "qwen2.5-coder-1.5b-instruct",
+    tokens: GoldTokensOption = 160,
+    context: GoldContextOption = 800,
     work: Annotated[
         Path | None,
         typer.Option(
