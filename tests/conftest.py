@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cogenesis_langchain.audit import Audit
@@ -59,6 +62,20 @@ def cloud() -> Iterator[RecordingCloud]:
     """A real HTTP server on loopback that keeps every byte."""
     with RecordingCloud() as server:
         yield server
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Form live by the same chance in every run: a shadow may part from its text at any token."""
+    chance = random.Random(1)
+    monkeypatch.setattr(
+        "cogenesis_langchain.fusion.shadow.secrets", SimpleNamespace(SystemRandom=lambda: chance)
+    )
+
+    def generator(seed: int | None = None) -> np.random.Generator:
+        return np.random.default_rng(chance.getrandbits(32) if seed is None else seed)
+
+    monkeypatch.setattr("cogenesis_langchain.fuse.sampling.default_rng", generator)
 
 
 @pytest.fixture

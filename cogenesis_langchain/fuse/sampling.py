@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from cogenesis_langchain.fusion.distributions import Listed
@@ -49,7 +50,7 @@ class Sampler:
     def __init__(self, temperature: float, seed: int | None = None, *, penalty: float = PENALTY) -> None:
         self._temperature = temperature
         self._penalty = penalty
-        self._random = np.random.default_rng(seed)
+        self._random = default_rng(seed)
         self._last: deque[int] = deque(maxlen=LOOK_BACK)
 
     def __call__(self, logits: NDArray[np.floating], drawn: Drawn | None = None) -> int:

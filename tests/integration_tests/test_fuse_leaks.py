@@ -31,7 +31,7 @@ from cogenesis_langchain.testing import FakeWriter, RecordingCloud, Reply, Socke
 from cogenesis_langchain.types import Capabilities, ContextItem, KnownValue
 from tests.conftest import INSTRUCTION, USER, routed
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("settled")]
 EngineMaker = Callable[..., Engine]
 
 KNOWN = [value for value in shipped() if value.known]

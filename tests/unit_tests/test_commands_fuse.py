@@ -19,6 +19,7 @@ from tests.conftest import INSTRUCTION, USER, routed
 from tests.unit_tests.test_commands import Run, cogenesis, use  # noqa: F401  (a fixture)
 
 EngineMaker = Callable[..., Engine]
+pytestmark = pytest.mark.usefixtures("settled")
 MEAN = {"combiner": "mean"}
 
 

@@ -38,6 +38,7 @@ from tests.conftest import INSTRUCTION, USER, routed
 
 ASKED = f"{INSTRUCTION} Love, Quillon Vexmoor of 14 Larkspinner Row, quillon.vexmoor@tidewell.example"
 EngineMaker = Callable[..., Engine]
+pytestmark = pytest.mark.usefixtures("settled")
 ABLE = Capabilities(chat_logprobs=20, samples=True, continuation="llama-server")
 LIVE = {"live": {"allow": True}}
 WORDS = ("Here", " it", " is", ":", " a", " warm", " welcome", " to", " you", " all", ".")
