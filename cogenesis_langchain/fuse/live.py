@@ -75,6 +75,7 @@ def fuse_live(
     cancel: Cancel | None = None,
     trace: list[TokenTrace] | None = None,
     uniform: Uniform | None = None,
+    budget: Budget | None = None,
 ) -> Iterator[str]:
     """Pieces of the text as it is written. Cancellable between tokens.
 
@@ -91,8 +92,12 @@ def fuse_live(
         cancel: stops between two tokens.
         trace: gets one record for each token of the text.
         uniform: where the shadow's chance comes from; for tests.
+        budget: of `live`'s numbers, for who wants to read afterwards what was spent.
     """
-    budget = None if live.trusted else Budget(live.nats_per_token, live.max_nats)
+    if live.trusted:
+        budget = None
+    elif budget is None:
+        budget = Budget(live.nats_per_token, live.max_nats)
     shadow = None if budget is None else Shadow(budget, uniform)
     cloud = Asking(ask, live, word_begins(steps.pieces), budget)
     run = _Run(steps, cloud, shadow, combiner, private, public_taste)
