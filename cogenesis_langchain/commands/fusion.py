@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.evals.fusion_runs import Runs
 
 FORMS = ("text", "draft", "live", "trusted", "linkage")
-COMBINERS = ("mean", "logmean", "delta", "learned")
+COMBINERS = ("mean", "logmean", "delta", "learned", "paper")
 
 
 def fusion(
@@ -46,7 +46,15 @@ def fusion(
     combiners: Annotated[
         str,
         typer.Option("--combiners", help=f"Of {', '.join(COMBINERS)}. Live takes the last."),
-    ] = ",".join(COMBINERS),
+    ] = "mean,logmean,delta,learned",
+    fitted: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--combiner-file",
+            help="What cogenesis train combiner made: a .json for learned in place of the shipped one, or "
+            "a .npz for paper. Repeatable.",
+        ),
+    ] = None,
     k: Annotated[
         int, typer.Option("--k", min=0, help="Candidates that the endpoint lists; 0: as many as wanted.")
     ] = 20,
@@ -97,6 +105,7 @@ def fusion(
     """
     chosen = _named("--forms", forms, FORMS)
     names = _named("--combiners", combiners, COMBINERS)
+    by_name = _by_combiner(fitted or [], names)
     from cogenesis_langchain.evals.fusion_runs import Runs
     from cogenesis_langchain.evals.gold import Setting
     from cogenesis_langchain.evals.persons import read_persons
@@ -110,7 +119,7 @@ def fusion(
 
         check_installed()
     with _folder(work) as folder:
-        runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k)
+        runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k, by_name)
         try:
             found = _measured(runs, numbered, chosen, epsilon, nats, pace, sorted(set(samples or [1])))
         finally:
@@ -167,6 +176,20 @@ def _folder(work: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="cogenesis-fusion-") as folder:
         yield Path(folder)
+
+
+def _by_combiner(given: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
+    from cogenesis_langchain.evals.fusion_runs import FILES
+
+    found = {}
+    for path in given:
+        name = next((name for name, ending in FILES.items() if path.suffix == ending), None)
+        if name is None or name not in names:
+            raise InputError(
+                f"--combiner-file {path}: needs a .json with --combiners learned, or a .npz with paper"
+            )
+        found[name] = path
+    return found
 
 
 def _named(option: str, given: str, known: Sequence[str]) -> list[str]:

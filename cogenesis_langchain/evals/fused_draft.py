@@ -97,7 +97,7 @@ def _followed(gold: Gold, follow: Follow, vocabulary: Vocabulary) -> dict[int, t
     heard: dict[int, tuple[Listed, Facts]] = {}
     for at, token in enumerate(gold.tokens.tolist()):
         if (place := follow.here()) is not None and (listed := vocabulary.listed(place.top, nothing)):
-            heard[at] = _columns(listed, gold.ids[at]), Facts(at, place.matched, rest=True)
+            heard[at] = _columns(listed, gold.ids[at]), Facts(at, place.matched, gold.ids[at])
         follow.advance(pieces[token])
     return heard
 

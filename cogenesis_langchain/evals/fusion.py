@@ -117,7 +117,7 @@ def _costs(gold: Gold, one: Combiner, cloud: str, generic: str | None, k: int) -
     for at in range(len(costs)):
         local = gold.at(at, "lw").astype(np.float32)
         without = gold.at(at, generic).astype(np.float32) if generic else None
-        fused = one.fuse(local, likeliest(gold.at(at, cloud), k), without, Facts(position=at, rest=True))
+        fused = one.fuse(local, likeliest(gold.at(at, cloud), k), without, Facts(at, kept=gold.ids[at]))
         costs[at] = cost(gold, at, fused.logprobs)
     return costs
 

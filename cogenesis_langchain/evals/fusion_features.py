@@ -57,7 +57,7 @@ class Material:
 def material(gold: Gold, variant: Variant) -> Material:
     """Every position of a gold text, the cloud having seen just this text."""
     places = range(len(gold.tokens))
-    return _material(gold, ((at, at, Facts(at, rest=True)) for at in places), variant)
+    return _material(gold, ((at, at, Facts(at, kept=gold.ids[at])) for at in places), variant)
 
 
 def elsewhere(gold: Gold, variant: Variant, pieces: Sequence[bytes]) -> Material:
@@ -73,7 +73,7 @@ def elsewhere(gold: Gold, variant: Variant, pieces: Sequence[bytes]) -> Material
         others = [other for other in range(1, len(pieces)) if other != at]
         best = max(others, key=lambda other: alike(before[at], before[other]))
         for other in (best, int(rng.choice(others))):
-            pairs.append((at, other, Facts(at, alike(before[at], before[other]), rest=True)))
+            pairs.append((at, other, Facts(at, alike(before[at], before[other]), gold.ids[at])))
     return _material(gold, pairs, variant)
 
 

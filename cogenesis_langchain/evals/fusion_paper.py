@@ -35,12 +35,11 @@ def positions(gold: Gold) -> Iterator[Position]:
     """Every token of a gold text, the cloud asked for the generic task."""
     for at, token in enumerate(gold.tokens):
         local = gold.at(at, "lw").astype(np.float32)
-        seen = Seen.of(local, likeliest(gold.at(at, "cg"), _LISTED), None, Facts(at, rest=True))
+        seen = Seen.of(local, likeliest(gold.at(at, "cg"), _LISTED), None, Facts(at, kept=gold.ids[at]))
         ids = np.full((2, TOP), -1, dtype=np.int64)
         shares = np.zeros((2, TOP), dtype=np.float32)
-        known = np.append(gold.ids[at], -1)  # the rest is no token
-        for side, (columns, values) in enumerate(candidates(seen)):
-            ids[side, : len(columns)], shares[side, : len(columns)] = known[columns], values
+        for side, (tokens, values) in enumerate(candidates(seen)):
+            ids[side, : len(tokens)], shares[side, : len(tokens)] = tokens, values
         yield Position(ids, shares, local, seen.cloud, int(np.searchsorted(gold.ids[at], token)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -28,6 +29,8 @@ from cogenesis_langchain.types import ContextItem
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
 
+FILES = {"learned": ".json", "paper": ".npz"}
+"""Combiners with coefficients, and what `cogenesis train combiner` calls their files."""
 COMPARED = ("the true text", "the true text, masked", "draft")
 """What is attacked beside the shadows of form live."""
 
@@ -41,12 +44,20 @@ class Runs:
         persons: everybody, also those whose text is not read: the attacker holds all profiles.
         names: the combiners.
         k: candidates that the endpoint lists; 0: as many as wanted.
+        fitted: coefficients by combiner, where not the shipped ones.
     """
 
     def __init__(
-        self, folder: Path, setting: Setting, persons: Sequence[Person], names: Sequence[str], k: int
+        self,
+        folder: Path,
+        setting: Setting,
+        persons: Sequence[Person],
+        names: Sequence[str],
+        k: int,
+        fitted: Mapping[str, Path] | None = None,
     ) -> None:
-        self._combiners = [combiner(name) for name in names]
+        self._fitted = fitted or {}
+        self._combiners = [combiner(name, path=self._fitted.get(name)) for name in names]
         for name in (setting.local, setting.cloud):
             models.locate(name)
         self.golds = Golds(folder, setting)
@@ -95,7 +106,7 @@ class Runs:
     def walks(self, golds: Sequence[Gold], live: Live) -> Iterator[Walk]:
         """Each text in turn, by the last of the combiners."""
         one = self._combiners[-1]
-        mark = _coefficients() if one.name == "learned" else ""
+        mark = _coefficients(self._fitted.get(one.name)) if one.name in FILES else ""
         walks = Walks(
             self._folder / "live", lambda: self._writer, lambda: self.golds.models[1], one, self._k, mark
         )
@@ -145,6 +156,7 @@ class Runs:
         return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
 
 
-def _coefficients() -> str:
-    """The shipped ones, as text."""
-    return files("cogenesis_langchain").joinpath("data", learned.FILE).read_text(encoding="utf-8")
+def _coefficients(file: Path | None) -> str:
+    """A mark of them; of the shipped ones without a file."""
+    held = file or files("cogenesis_langchain").joinpath("data", learned.FILE)
+    return hashlib.sha256(held.read_bytes()).hexdigest()

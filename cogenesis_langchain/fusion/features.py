@@ -29,13 +29,13 @@ class Facts:
     """What is known about a position besides the distributions.
 
     `position`: tokens of the text so far. `matched`: bytes in which the end of the text equals the end of
-    what the cloud saw; None where it saw the text itself. `rest`: the last entry of every array stands for
-    all tokens that are not kept, as where models are compared on kept numbers.
+    what the cloud saw; None where it saw the text itself. `kept` (n,): the tokens that the entries of every
+    array stand for, where models are compared on kept numbers; one more entry then stands for all others.
     """
 
     position: int = 0
     matched: int | None = None
-    rest: bool = False
+    kept: NDArray[np.integer] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Head:
     @classmethod
     def of(cls, seen: Seen) -> Head:
         """Cuts a position down to `WIDTH` tokens of each model."""
-        size = len(seen.local) - seen.facts.rest
+        size = len(seen.local) - (seen.facts.kept is not None)
         ids = [_likeliest(seen.local[:size]), _named(seen.listed, size)]
         if seen.is_generic:
             ids.append(_likeliest(seen.generic[:size]))

@@ -73,14 +73,16 @@ def scheduled(position: int) -> bool:
 
 
 def candidates(seen: Seen) -> list[tuple[NDArray[np.int64], Floats]]:
-    """(ids, probabilities) of the likeliest tokens of the local model, and of the cloud."""
+    """(ids, probabilities) of the likeliest tokens of the local model, and of the cloud; -1 is no token."""
     size = min(TOP, len(seen.local))
     local = np.argpartition(seen.local, -size)[-size:]
-    named = np.argsort(-seen.listed.logprobs, kind="stable")[:TOP]
-    return [
-        (local, np.exp(seen.local[local])),
-        (seen.listed.ids[named], np.exp(seen.listed.logprobs[named])),
-    ]
+    best = np.argsort(-seen.listed.logprobs, kind="stable")[:TOP]
+    named, kept = seen.listed.ids[best], seen.facts.kept
+    shares = np.exp(seen.local[local]), np.exp(seen.listed.logprobs[best])
+    if kept is not None:
+        tokens = np.append(kept, -1)
+        local, named = tokens[local], tokens[named]
+    return [(local, shares[0]), (named, shares[1])]
 
 
 def load(path: Path) -> Weights:

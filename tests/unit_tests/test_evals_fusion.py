@@ -459,6 +459,10 @@ def test_shadows_are_compared_with_the_draft_s_body_and_the_text_itself(
     [
         (["--forms", "text,dream"], "no 'dream'"),
         (["--combiners", "magic"], "no 'magic'"),
+        (["--combiners", "mean,paper"], "needs a file of weights"),
+        (["--combiner-file", "own.npz"], "with paper"),
+        (["--combiner-file", "own.txt"], "needs a .json"),
+        (["--combiner-file", "own.json"], "own.json: cannot be read"),
         (["--from", "99"], "`gold`"),
     ],
 )
@@ -468,5 +472,5 @@ def test_what_cannot_be_measured_is_refused_before_any_model_is_loaded(
     """With the option named."""
     monkeypatch.setattr(gold, "InProcess", None)
     done = CliRunner().invoke(app, ["eval", "fusion", "--data", str(toys), *arguments])
-    assert isinstance(done.exception, InputError)
+    assert isinstance(done.exception, (InputError, ConfigError))
     assert says in str(done.exception)

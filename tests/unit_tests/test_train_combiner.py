@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cogenesis_langchain.commands.main import app
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals import fusion_features, fusion_paper, gold
+from cogenesis_langchain.evals.fusion import forced
 from cogenesis_langchain.evals.fusion_features import (
     GENERIC,
     PLAIN,
@@ -92,7 +93,9 @@ def test_what_is_fitted_is_what_runs(given: list[Lesson], tmp_path: Path) -> Non
         for at in range(0, N, 5):
             generic = one.at(at, "l0").astype(np.float32) if variant.generic else None
             listed = fusion_features.likeliest(one.at(at, variant.cloud), variant.k)
-            fused = runs.fuse(one.at(at, "lw").astype(np.float32), listed, generic, Facts(at, rest=True))
+            fused = runs.fuse(
+                one.at(at, "lw").astype(np.float32), listed, generic, Facts(at, kept=one.ids[at])
+            )
             column = int(np.searchsorted(one.ids[at], one.tokens[at]))
             assert -fused.logprobs[column] == pytest.approx(wanted[at], abs=2e-3)
 
@@ -117,9 +120,10 @@ def test_agreement_is_counted_in_bytes_before_the_token() -> None:
     assert apart.seen[:, -1].max() < np.log2(5) / 2
 
 
-def test_the_papers_network_learns_too() -> None:
-    """Its weights move towards fewer nats, and only rows of tokens that were met are kept."""
-    given = [position for n in range(2) for position in fusion_paper.positions(text(n))]
+def test_the_papers_network_learns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights move towards fewer nats, rows of tokens not met are dropped, and so it is compared."""
+    texts = [text(n) for n in range(2)]
+    given = [position for one in texts for position in fusion_paper.positions(one)]
     met = {int(i) for one in given for i in one.ids.ravel()} - {-1}
 
     def nats(weights: paper.Weights) -> float:
@@ -140,6 +144,10 @@ def test_the_papers_network_learns_too() -> None:
     weights = list(fusion_paper.fit(given))[-1]
     assert costs[-1] < costs[0]
     assert {int(i) for i in weights.ids.ravel()} - {-1} <= met
+    monkeypatch.setattr(paper, "load", lambda path: weights)
+    one = combiner("paper", path=Path("weights.npz"))
+    *_, (row, *_) = (rows[1:] for rows in forced(texts, [one], 20))  # without the local model's own list
+    assert row.nll.mean() == pytest.approx(costs[-1], abs=1e-3)
 
 
 # --- The command ---------------------------------------------------------------------------------
