@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cogenesis_langchain.commands.main import app
-from cogenesis_langchain.errors import CloudError, InputError
+from cogenesis_langchain.errors import CloudError, ConfigError, InputError
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fusion, fusion_runs, gold
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.fused_draft import KeptDrafts, drafted
