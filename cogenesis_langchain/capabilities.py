@@ -20,6 +20,7 @@ from cogenesis_langchain.cloud import Cloud
 from cogenesis_langchain.errors import CloudError
 from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.gate.permit import Permit
+from cogenesis_langchain.logprobs import LISTED
 from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import (
     Capabilities,
@@ -33,8 +34,8 @@ from cogenesis_langchain.types import (
 )
 
 PROMPT = "probe.v1.txt"
-LISTS = (200, 20, 5)
-"""How many candidates are asked for, until an endpoint gives them: most plain APIs refuse more than 20."""
+LISTS = (200, LISTED, 5)
+"""How many candidates are asked for, until an endpoint gives them."""
 _TOKENS = 4
 _CANNOT = frozenset({200, 400, 404, 405, 415, 422, 500, 501})  # 200: an answer that is of no use
 _NEXT = b","  # how the pinned text goes on; no new answer begins so

@@ -24,7 +24,7 @@ from cogenesis_langchain.errors import CloudError, GateError
 from cogenesis_langchain.gate.permit import Call, Permit, Prepared, explained, passing
 from cogenesis_langchain.gate.wire import continuation_body, draft_body, longest, reread, to_client, to_wire
 from cogenesis_langchain.gate_config import GateConfig
-from cogenesis_langchain.logprobs import read_drafts
+from cogenesis_langchain.logprobs import LISTED, read_drafts
 from cogenesis_langchain.settings import CloudModelConfig
 from cogenesis_langchain.types import CloudMessage, Dialect, Draft, Outbound, Sendable
 
@@ -110,7 +110,7 @@ class Cloud:
         *,
         max_tokens: int,
         dialect: Dialect,
-        logprobs: int = 20,
+        logprobs: int = LISTED,
     ) -> Outbound:
         """The body that asks to go on with `prefix`, the beginning of an answer to `messages`.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from cogenesis_langchain.errors import GateError, WriterError
 from cogenesis_langchain.fusion.records import read_drafts
 from cogenesis_langchain.generalize import task_sentence
+from cogenesis_langchain.logprobs import LISTED
 from cogenesis_langchain.request import Request
 from cogenesis_langchain.sketch import draft_messages, sketch_messages
 from cogenesis_langchain.types import (
@@ -25,8 +26,6 @@ from cogenesis_langchain.types import (
 )
 from cogenesis_langchain.writer.protocol import Stepping
 
-TOP = 20
-"""Candidates asked for at each position where it is not known how many there are: a plain API's most."""
 NO_STEPS = (
     "route fuse needs the local model in this process (models.local.provider: llama_cpp), "
     "and this one is behind a server: a sketch instead"
@@ -49,7 +48,7 @@ def body(request: Request, step: Step, sentence: Sendable) -> Outbound:
     return cloud.prepare(
         draft_messages(sentence),
         max_tokens=fuse.draft_tokens,
-        logprobs=(can and can.chat_logprobs) or TOP,
+        logprobs=(can and can.chat_logprobs) or LISTED,
         samples=1 if can is not None and not can.samples else fuse.samples,
     )
 
@@ -64,7 +63,7 @@ def continuation(request: Request, messages: list[CloudMessage], shadow: str) ->
         prefix,
         max_tokens=engine.config.fuse.live.block,
         dialect=(can and can.continuation) or "llama-server",
-        logprobs=(can and (can.completions_logprobs or can.chat_logprobs)) or TOP,
+        logprobs=(can and (can.completions_logprobs or can.chat_logprobs)) or LISTED,
     )
 
 

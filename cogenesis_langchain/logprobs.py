@@ -18,6 +18,8 @@ from typing import Any
 from cogenesis_langchain.errors import CloudError
 from cogenesis_langchain.types import Draft, TopLogprobs
 
+LISTED = 20
+"""How many candidates of a position a plain API lists at most."""
 _ROUNDING = 0.02  # by so much may the probabilities of one position sum above 1: some servers round
 _NEVER = -9999.0  # OpenAI's own number for it
 _LOST = "\ufffd".encode()  # stands where a server decoded a token that is no whole character

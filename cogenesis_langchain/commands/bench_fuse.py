@@ -14,6 +14,7 @@ import typer
 from cogenesis_langchain.commands.common import JsonOption, bar
 from cogenesis_langchain.commands.demo import PERSON_FILES, demo_request, person_dir
 from cogenesis_langchain.commands.ratios import Ratio, report
+from cogenesis_langchain.logprobs import LISTED
 from cogenesis_langchain.types import Draft, TokenTrace
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 TASK = "Write an invitation about food, cooking and celebrations."
 CONTEXT_TOKENS = 800
-LISTED = 20
 _MEGABYTE = 1 << 20
 
 

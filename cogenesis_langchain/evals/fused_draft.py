@@ -25,6 +25,7 @@ from cogenesis_langchain.fusion.combiners import Combiner, Facts
 from cogenesis_langchain.fusion.distributions import Listed, Vocabulary
 from cogenesis_langchain.fusion.records import drafts_text, read_drafts
 from cogenesis_langchain.fusion.syncing import Follow
+from cogenesis_langchain.logprobs import LISTED
 from cogenesis_langchain.types import Draft
 
 TOKENS = 240
@@ -36,7 +37,6 @@ RULES: dict[str, dict[str, Any]] = {
     "24 bytes": {"least": 24},
 }
 """When a text counts as in step with a draft: the rules that are compared."""
-_LISTED = 20
 
 
 class KeptDrafts:
@@ -59,7 +59,7 @@ class KeptDrafts:
         while len(found) < samples:
             rng = np.random.default_rng([*digest[:4], len(found)])
             prompt = generic_prompt(sentence)
-            found.append(self._cloud().drafted(prompt, "", tokens=self._tokens, k=_LISTED, rng=rng))
+            found.append(self._cloud().drafted(prompt, "", tokens=self._tokens, k=LISTED, rng=rng))
             write_whole(file, drafts_text(found).encode(), durable=False)
         return found[:samples]
 

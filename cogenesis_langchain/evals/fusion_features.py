@@ -17,6 +17,7 @@ from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.fuse.live import alike
 from cogenesis_langchain.fusion.features import Facts, Head, Seen, scalars
 from cogenesis_langchain.fusion.learned import RESTS, Gates, experts, log_rest, log_shares
+from cogenesis_langchain.logprobs import LISTED
 
 Numbers = NDArray[np.float64]
 
@@ -42,8 +43,8 @@ class Variant:
         return f"{task}, {f'top-{self.k}' if self.k else 'whole'}{'' if self.generic else ', no l_0'}"
 
 
-GENERIC = tuple(Variant("cg", "l0", k) for k in (20, 0))
-PLAIN = tuple(Variant(cloud, None, k) for cloud in ("cg", "cb") for k in (20, 0))
+GENERIC = tuple(Variant("cg", "l0", k) for k in (LISTED, 0))
+PLAIN = tuple(Variant(cloud, None, k) for cloud in ("cg", "cb") for k in (LISTED, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.fusion.distributions import Floats
 from cogenesis_langchain.fusion.features import Facts, Seen
 from cogenesis_langchain.fusion.paper import HIDDEN, TOP, Weights, candidates
+from cogenesis_langchain.logprobs import LISTED
 
 ROUNDS = 40
 _STEP = 0.002
 _BATCH = 256
-_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def positions(gold: Gold) -> Iterator[Position]:
     """Every token of a gold text, the cloud asked for the generic task."""
     for at, token in enumerate(gold.tokens):
         local = gold.at(at, "lw").astype(np.float32)
-        seen = Seen.of(local, likeliest(gold.at(at, "cg"), _LISTED), None, Facts(at, kept=gold.ids[at]))
+        seen = Seen.of(local, likeliest(gold.at(at, "cg"), LISTED), None, Facts(at, kept=gold.ids[at]))
         ids = np.full((2, TOP), -1, dtype=np.int64)
         shares = np.zeros((2, TOP), dtype=np.float32)
         for side, (tokens, values) in enumerate(candidates(seen)):
