@@ -1,6 +1,6 @@
 """The privacy router: wiring only. Read `build` from top to bottom: that is the way of a request.
 
-intern -> detect -> recall -> generalize -> decide -> (sketch | fuse | live | mask | cloud)
+intern -> detect -> recall -> generalize -> decide -> (generic | mask | cloud)
        -> ask -> send -> write -> finish -> restore
 """
 
@@ -30,6 +30,7 @@ from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.interning import intern_messages, plain_answer, reveal, text_of, to_messages
 from cogenesis_langchain.nodes import CHECKPOINTER, Nodes, guarded
+from cogenesis_langchain.route import LEVELLED
 from cogenesis_langchain.sending import Sending
 from cogenesis_langchain.state import (
     RouterContext,
@@ -80,9 +81,10 @@ def create_privacy_router(
 
 
 _NODES = (
-    "detect", "recall", "generalize", "decide", "sketch", "fuse", "live", "mask", "cloud", "ask", "send",
-    "write", "block", "finish",
-)  # fmt: skip
+    *("detect", "recall", "generalize", "decide"),
+    *("generic", "mask", "cloud", "ask"),
+    *("send", "write", "block", "finish"),
+)
 
 
 def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]:
@@ -98,7 +100,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})
     graph.add_edge("generalize", "decide")
     graph.add_conditional_edges("decide", _by_route, _PLACES)
-    for name in ("sketch", "fuse", "live", "mask", "cloud"):
+    for name in ("generic", "mask", "cloud"):
         graph.add_conditional_edges(name, _prepared, ["ask", "send", *_PLACES, "finish"])
     graph.add_conditional_edges("ask", _approved, ["send", *_PLACES, "finish"])
     graph.add_conditional_edges("send", _answered, [*_PLACES, "finish"])
@@ -108,7 +110,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     return graph
 
 
-_PLACES = ["sketch", "fuse", "live", "mask", "cloud", "write", "block", "finish"]
+_PLACES = ["generic", "mask", "cloud", "write", "block", "finish"]
 
 
 def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
@@ -117,7 +119,7 @@ def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
         return "finish" if runtime.context.dry_run else "write"
     if state["route"] == Route.BLOCK:
         return "finish" if runtime.context.dry_run else "block"
-    return state["route"]
+    return "generic" if Route(state["route"]) in LEVELLED else state["route"]
 
 
 def _prepared(state: RouterState, runtime: Runtime[RouterContext]) -> str:

@@ -187,16 +187,8 @@ class Nodes:
 
     # --- what would leave, byte for byte -------------------------------------------------------------
 
-    def sketch(self, state: RouterState, runtime: Run) -> Update:
-        """The generic task as the body of one request for a sketch; the store may only veto."""
-        return generic(self._request(state, runtime))
-
-    def fuse(self, state: RouterState, runtime: Run) -> Update:
-        """The same as the body of one request for a draft with its log-probabilities."""
-        return generic(self._request(state, runtime))
-
-    def live(self, state: RouterState, runtime: Run) -> Update:
-        """The same as the first body of form live; `send` makes the others while it writes."""
+    def generic(self, state: RouterState, runtime: Run) -> Update:
+        """The generic task as the body that asks for a sketch or a draft, or begins form live."""
         return generic(self._request(state, runtime))
 
     def mask(self, state: RouterState, runtime: Run) -> Update:

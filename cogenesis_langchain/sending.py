@@ -83,7 +83,8 @@ class Sending:
     ) -> Update:
         """What comes back: a sketch, drafts, or the whole text."""
         route = request.step().route
-        if reason := unable(request, route, probe=True):  # with `ask`, nobody was asked before the approval
+        # With `ask` the endpoint was not asked before the approval what it can do, else it was.
+        if request.state["ask"] and (reason := unable(request, route, probe=True)):
             return request.stay(reason, Step(Route.SKETCH, request.step().level))
         if route is Route.LIVE:
             return self._conversed(request, config, Conversation(request, outbound, permit, timings), timings)
