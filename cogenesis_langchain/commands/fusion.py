@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cogenesis_langchain.commands.common import (
     CloudModelOption,
@@ -18,14 +17,18 @@ from cogenesis_langchain.commands.common import (
     JsonOption,
     LocalModelOption,
     bar,
-    out,
     print_json,
-    print_table,
 )
+from cogenesis_langchain.commands.fusion_tables import show
 from cogenesis_langchain.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cogenesis_langchain.evals.fusion import Row
     from cogenesis_langchain.evals.fusion_runs import Runs
+    from cogenesis_langchain.evals.gold import Gold
+    from cogenesis_langchain.fuse.asking import Live
 
 FORMS = ("text", "draft", "live", "trusted", "linkage")
 COMBINERS = ("mean", "logmean", "delta", "learned", "paper")
@@ -61,12 +64,16 @@ def fusion(
     epsilon: Annotated[
         list[float] | None,
         typer.Option(
-            "--epsilon", min=0.001, help="Live: nats a token, as a policy has it without. Repeatable."
+            "--epsilon",
+            min=0.001,
+            help="Live and linkage: nats a token, as a policy has it without. Repeatable.",
         ),
     ] = None,
     nats: Annotated[
         float | None,
-        typer.Option("--nats", min=0.1, help="Live: nats for a whole text, as a policy has it without."),
+        typer.Option(
+            "--nats", min=0.1, help="Live and linkage: nats for a whole text, as a policy has it without."
+        ),
     ] = None,
     pace: Annotated[
         float | None,
@@ -96,12 +103,15 @@ def fusion(
 
     gap closed: the share of what the cloud model would gain from the person's context, had it been sent, that
     a form of fusion gets without sending it. Forms: text (the true text so far is known to all: an upper
-    bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees), and
-    linkage: how often the writer is named among all persons of the file from what had gone up at a part of
-    the text, for draft, live if asked for, and the text itself. Both models run in this process; live and
-    trusted take a minute a person and more on two cores.
+    bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees). Both
+    models run in this process; live and trusted take a minute a person and more on two cores.
 
-    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft,linkage
+    linkage needs no true text: for each person form live writes one. How often is the writer named, among all
+    persons of the file, from what had gone up at a part of it? Compared with what draft sends and with the
+    text itself. A minute a person too.
+
+    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft
+    cogenesis eval fusion --data dev.json --limit 44 --work kept --forms linkage --epsilon 0.25 --epsilon 1
     """
     chosen = _named("--forms", forms, FORMS)
     names = _named("--combiners", combiners, COMBINERS)
@@ -118,6 +128,8 @@ def fusion(
         from cogenesis_langchain.evals.attackers import check_installed
 
         check_installed()
+        if len(numbered) < 2:
+            raise InputError("--forms linkage needs the texts of two persons at least: raise --limit")
     with _folder(work) as folder:
         runs = Runs(folder, Setting(local, cloud, tokens, context), persons, names, k, by_name)
         try:
@@ -127,7 +139,7 @@ def fusion(
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        show(found)
 
 
 def _measured(
@@ -139,34 +151,65 @@ def _measured(
     pace: float | None,
     samples: Sequence[int],
 ) -> dict[str, Any]:
-    from cogenesis_langchain.evals.fusion import alone
-    from cogenesis_langchain.evals.fusion_runs import COMPARED
     from cogenesis_langchain.fuse.asking import Live
 
+    budgets = epsilon or [Live().nats_per_token]
+    golds: list[Gold] = []
+    rows: list[Row] = []
     with bar() as progress:
-        reading = progress.track(runs.golds.of(numbered), total=len(numbered), description="reading texts")
-        golds = list(reading)
-        rows = alone(golds)
-        if "text" in forms:
-            steps = runs.forced(golds)
-            rows += list(progress.track(steps, total=len(golds), description="combining"))[-1]
-        if "draft" in forms:
-            steps = runs.drafted(golds, samples)
-            rows += list(progress.track(steps, total=len(golds), description="drafts"))[-1]
-        sent: dict[str, Any] = {}
-        each = (epsilon or [Live().nats_per_token]) if "live" in forms else []
-        for name, live in runs.lives(each, nats, "trusted" in forms, pace).items():
-            walks = list(progress.track(runs.walks(golds, live), total=len(golds), description=name))
-            rows.append(runs.walked(name, golds, walks))
-            if not live.trusted:
-                sent[name] = walks
-        linkage: list[dict[str, Any]] = []
-        if "linkage" in forms:
-            attacks = runs.linked(golds, sent)
-            methods = len(sent) + len(COMPARED)
-            for part in progress.track(attacks, total=methods, description="attacks"):
-                linkage += part
-    return runs.record(golds) | {"rows": [row.as_dict() for row in rows], "linkage": linkage}
+        if set(forms) != {"linkage"}:
+            reading = runs.golds.of(numbered)
+            golds += progress.track(reading, total=len(numbered), description="reading texts")
+            lives = runs.lives(budgets if "live" in forms else [], nats, "trusted" in forms, pace)
+            rows += _rows(runs, golds, forms, lives, samples, progress)
+        numbers = [number for number, _ in numbered]
+        lives = runs.lives(budgets if "linkage" in forms else [], nats, trusted=False, pace=pace)
+        found = _linkage(runs, numbers, lives, progress) if lives else {"written": [], "linkage": []}
+    return runs.record(len(numbered), golds) | {"rows": [row.as_dict() for row in rows]} | found
+
+
+def _rows(
+    runs: Runs,
+    golds: Sequence[Gold],
+    forms: Sequence[str],
+    lives: Mapping[str, Live],
+    samples: Sequence[int],
+    progress: Progress,
+) -> list[Row]:
+    """What the true texts cost in every way."""
+    from cogenesis_langchain.evals.fusion import alone
+
+    rows, total = alone(golds), len(golds)
+    if "text" in forms:
+        rows += list(progress.track(runs.forced(golds), total=total, description="combining"))[-1]
+    if "draft" in forms:
+        steps = runs.drafted(golds, samples)
+        rows += list(progress.track(steps, total=total, description="drafts"))[-1]
+    for name, live in lives.items():
+        walks = list(progress.track(runs.walks(golds, live), total=total, description=name))
+        rows.append(runs.walked(name, golds, walks))
+    return rows
+
+
+def _linkage(
+    runs: Runs, numbers: Sequence[int], lives: Mapping[str, Live], progress: Progress
+) -> dict[str, list[dict[str, Any]]]:
+    """Of texts that form live writes: what they cost and told, and how often their writer is named."""
+    from cogenesis_langchain.evals.fused_live import told
+    from cogenesis_langchain.evals.fusion_runs import COMPARED
+
+    written = {
+        name: list(
+            progress.track(runs.written(numbers, live), total=len(numbers), description=f"writing, {name}")
+        )
+        for name, live in lives.items()
+    }
+    attacks = runs.linked(numbers, written)
+    parts = progress.track(attacks, total=len(written) + len(COMPARED), description="attacks")
+    return {
+        "linkage": [one for part in parts for one in part],
+        "written": [told(name, walks) for name, walks in written.items()],
+    }
 
 
 @contextmanager
@@ -197,49 +240,3 @@ def _named(option: str, given: str, known: Sequence[str]) -> list[str]:
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"{option}: there is no {unknown[0]!r}; choose from {', '.join(known)}")
     return names
-
-
-def _show(found: dict[str, Any]) -> None:
-    listed = found["k"] or "all"
-    title = f"{found['persons']} persons, {found['tokens']} tokens; {listed} candidates of {found['cloud']}"
-    table = Table(title=title)
-    table.add_column("setting")
-    table.add_column("way")
-    for name in ("nats/token", "95 %", "gap closed", "95 %", ""):
-        table.add_column(name, justify="right" if name else "left")
-    for row in found["rows"]:
-        gap = row["gap_closed"]
-        table.add_row(
-            row["setting"],
-            row["name"] + (" (never sent)" if row["never_sent"] else ""),
-            f"{row['nll']:.3f}",
-            f"{row['low']:.3f}-{row['high']:.3f}",
-            "" if gap is None else f"{gap:.0%}",
-            "" if gap is None else f"{row['gap_low']:.0%} to {row['gap_high']:.0%}",
-            ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in row["more"].items()),
-        )
-    print_table(table)
-    if found["linkage"]:
-        _show_linkage(found)
-    out.print(
-        f"gap closed: of the way from {found['local']} with context to {found['cloud']} with context, "
-        "which is never sent and only computed here.",
-        style="dim",
-    )
-
-
-def _show_linkage(found: dict[str, Any]) -> None:
-    methods = list(dict.fromkeys(one["method"] for one in found["linkage"]))
-    shares = list(dict.fromkeys(one["share"] for one in found["linkage"]))
-    table = Table(title=f"the writer named among {found['profiles']} profiles, by what had gone up")
-    table.add_column("what went up")
-    for share in shares:
-        table.add_column(f"at {share:.0%}", justify="right")
-    for method in methods:
-        cells = [
-            f"{one['top1']:.0%} ({one['low']:.0%} to {one['high']:.0%})"
-            for one in found["linkage"]
-            if one["method"] == method
-        ]
-        table.add_row(method, *cells)
-    print_table(table)

@@ -1,8 +1,9 @@
 """Whose text was it? The attackers of `linkage` on what had gone up when a part of a text was written.
 
-Compared are the shadows of form `live`, the body of form `draft` (the same from the first token on), the true
-text as a prefix, which the paper's code sends, and the true text with names, place, age, job and all
-capitals within a sentence masked.
+The texts are written by the product (`fused_live`). Compared are what form `live` sends, which is the generic
+task and the shadow; the body of form `draft`, the same task from the first token on; the text itself as a
+prefix, which the paper's code sends; and that with names, place, age, job and all capitals within a sentence
+masked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from cogenesis_langchain.evals.attackers import Holdings, Seen
-from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.evals.linkage import attack
 from cogenesis_langchain.evals.persons import Person
 
@@ -23,21 +23,21 @@ _WITHIN = re.compile(r"(?<=[\w,;:] )[A-Z][\w'-]*")
 
 
 def linked(
-    held: Holdings, golds: Sequence[Gold], method: str, sent: Sequence[Sequence[str]]
+    held: Holdings, whose: Sequence[int], method: str, sent: Sequence[Sequence[str]]
 ) -> list[dict[str, Any]]:
     """How often the worst attacker names the writer, by share of the text.
 
     Args:
-        held: everybody whose profile the attacker holds; `golds` name persons by their number there.
-        golds: whose texts they are.
+        held: everybody whose profile the attacker holds.
+        whose: texts they are, by the person's number there.
         method: of sending, for the record.
-        sent: for each of `golds` what had gone up at each of `SHARES`.
+        sent: for each text what had gone up at each of `SHARES`.
     """
     found = []
     for number, share in enumerate(SHARES):
         seen = [
-            Seen(gold.person, held.persons[gold.person].tasks[0], up[number])
-            for gold, up in zip(golds, sent, strict=True)
+            Seen(person, held.persons[person].tasks[0], up[number])
+            for person, up in zip(whose, sent, strict=True)
         ]
         worst = max(attack(seen, held)[1], key=lambda one: one.top1)
         found.append({"method": method, "share": share} | worst.as_dict())

@@ -1,35 +1,44 @@
-"""Form `live` on true texts: the loop that users run, with the true text forced on it, and what then went up.
+"""Form `live` in this process: the loop that users run, and what then went up.
 
-The loop, the shadow and its budget are the product's (`fuse.live`), and a stand-in in this process continues
-the shadow. Only the text's tokens are not drawn but the true ones, so that the prefix that the cloud's
-candidates come from is one that would really have been released. Walks are kept on disk, as they take long;
-they hold shadows of private texts.
+The loop, the shadow and its budget are the product's (`fuse.live`); a stand-in continues the shadow. Along a
+true text its tokens are forced on the loop, so that the prefix that the cloud's candidates come from is one
+that would really have been released. Linkage is measured on texts that the loop writes itself: the budget
+bounds what a shadow tells of a text that is drawn from the local model, and a true one is not.
+
+What differs from the product: chance is fixed, so that a run can be done again. Known values are those of the
+profile. What went up is kept as it was before names in it were veiled, which only takes away. Walks are kept
+on disk, as they take long; they hold shadows of private texts, and written texts whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.conversing import telling
+from cogenesis_langchain.errors import GateError, InputError
 from cogenesis_langchain.evals.fusion import Row, row
 from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.fuse.asking import Live
-from cogenesis_langchain.fuse.live import Private, fuse_live
+from cogenesis_langchain.fuse.live import Taste, fuse_live
+from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import Combiner
 from cogenesis_langchain.fusion.distributions import log_softmax
-from cogenesis_langchain.fusion.shadow import Law
-from cogenesis_langchain.types import Draft, TokenTrace
+from cogenesis_langchain.fusion.shadow import Budget, Law
+from cogenesis_langchain.known.holding import Holding
+from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.settings import LocalModelConfig
+from cogenesis_langchain.types import Draft, KnownValue, TokenTrace
 from cogenesis_langchain.writer.parts import Prompt
 
 if TYPE_CHECKING:
@@ -39,21 +48,37 @@ LIKELIEST = 64
 """Tokens that the text's next one may be drawn from, besides the true one."""
 MOST_LISTED = 256
 """Candidates where the endpoint gives as many as are wanted."""
+Prompts = Callable[[], dict[str, Prompt]]
+"""See `gold.Golds.prompts`; called where they are needed."""
+
+
+_WARMTH = LocalModelConfig().temperature
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One text. `nll` (n,) nats; `asked`: (tokens of the text so far, what went up); `heard`: tokens with a
-    cloud's list; `released`: tokens of the shadow."""
+    """One text of so many tokens, and what went up of it.
 
+    `nll` (tokens,) nats of a true text's tokens; `asked`: (tokens of the text so far, the shadow that went
+    up); `heard`: tokens with a cloud's list; `released`: tokens of the shadow, of which the text has `same`
+    at the same place; `charged` and `spent`: nats, by the ledger and truly; `stopped`: whether the gate found
+    a known value in the shadow.
+    """
+
+    text: str = field(repr=False)
+    tokens: int
     nll: list[float] = field(repr=False)
     asked: list[tuple[int, str]] = field(repr=False)
     heard: int
     released: int
+    same: int
+    charged: float
+    spent: float
+    stopped: bool
 
     def went_up(self, share: float) -> str:
         """What the cloud had seen of the shadow when that share of the text was written."""
-        limit = share * len(self.nll)
+        limit = share * self.tokens
         return next((text for at, text in reversed(self.asked) if at <= limit), "")
 
 
@@ -83,7 +108,7 @@ class Forced:
 
 
 class Walks:
-    """The walks of one setting, read where they are and made where they are not.
+    """The walks by one combiner, read where they are and made where they are not.
 
     Args:
         folder: a file for each person and setting.
@@ -107,35 +132,114 @@ class Walks:
         self._folder, self._writer, self._cloud, self._mark = folder, writer, cloud, mark
         self._combiner, self._k = combiner, k or MOST_LISTED
 
-    def of(self, gold: Gold, prompts: Callable[[], dict[str, Prompt]], live: Live, private: Private) -> Walk:
-        """The walk along one person's text. `prompts`: see `gold.Golds.prompts`."""
+    def along(self, gold: Gold, prompts: Prompts, live: Live, values: Sequence[KnownValue]) -> Walk:
+        """Along a person's true text. `values` must not show."""
+
+        def made() -> Walk:
+            nll = list[float]()
+            truth = Forced(gold.tokens.tolist(), nll)
+            found = self._walk(prompts(), live, values, truth, None, len(gold.tokens), gold.person)
+            return replace(found, nll=nll)
+
+        return self._kept(f"{gold.person}", live, made)
+
+    def written(
+        self, person: int, tokens: int, prompts: Prompts, live: Live, values: Sequence[KnownValue]
+    ) -> Walk:
+        """A text that the loop writes for the person, of so many tokens at most."""
+
+        def made() -> Walk:
+            own, public = Sampler(_WARMTH, person), Sampler(_WARMTH)
+            return self._walk(prompts(), live, values, own, public, tokens, person)
+
+        return self._kept(f"{person}.written", live, made)
+
+    def _kept(self, name: str, live: Live, made: Callable[[], Walk]) -> Walk:
         how = repr((live, self._combiner.name, self._k, self._mark))
-        file = self._folder / f"{gold.person}.{hashlib.sha256(how.encode()).hexdigest()[:16]}.json"
+        file = self._folder / f"{name}.{hashlib.sha256(how.encode()).hexdigest()[:16]}.json"
         if (found := _read(file)) is None:
-            found = self._walk(gold, prompts(), live, private)
+            found = made()
             write_whole(file, json.dumps(asdict(found)).encode(), durable=False)
         return found
 
-    def _walk(self, gold: Gold, prompts: dict[str, Prompt], live: Live, private: Private) -> Walk:
-        asked, trace = list[tuple[int, str]](), list[TokenTrace]()
-        task = prompts["b" if live.trusted else "0"]
-        nll = list[float]()
-        truth = Forced(gold.tokens.tolist(), nll)
-
-        def ask(text: str, nats: float) -> Draft:  # noqa: ARG001 - nobody is charged here
-            asked.append((len(nll), text))
-            return self._cloud().drafted(task, text, tokens=live.block, k=self._k, rng=None)
-
-        chance = np.random.default_rng(gold.person).random
-        shadow = None if live.trusted else task
+    def _walk(
+        self,
+        prompts: Mapping[str, Prompt],
+        live: Live,
+        values: Sequence[KnownValue],
+        taste: Taste,
+        public_taste: Taste | None,
+        tokens: int,
+        chance: int,
+    ) -> Walk:
+        task, shadow = (prompts["b"], None) if live.trusted else (prompts["0"], prompts["0"])
+        trace, inside = list[TokenTrace](), Holding(values)
+        budget = Budget(live.nats_per_token, live.max_nats)
+        draft = partial(self._cloud().drafted, task, tokens=live.block, k=self._k, rng=None)
+        cloud = _Endpoint(draft, KnownValues(() if live.trusted else values), trace)
         with self._writer().steps(prompts["w"], scope="", shadow=shadow) as steps:
-            size = len(gold.tokens)
-            written = fuse_live(
-                steps, ask, self._combiner, live, truth, private, max_tokens=size, trace=trace, uniform=chance
+            pieces = fuse_live(
+                steps,
+                cloud.ask,
+                self._combiner,
+                live,
+                taste,
+                lambda text: inside(text) or telling(text),
+                public_taste=public_taste,
+                max_tokens=tokens,
+                trace=trace,
+                uniform=np.random.default_rng((chance, 1)).random,  # another stream than the text's own
+                budget=budget,
             )
-            deque(written, maxlen=0)
-        heard = sum(one.by != "local" for one in trace)
-        return Walk(nll, asked, heard, sum(one.shadow is not None for one in trace))
+            text = "".join(pieces)
+        return Walk(
+            text=text,
+            tokens=len(trace),
+            nll=[],
+            asked=cloud.asked,
+            heard=sum(one.by != "local" for one in trace),
+            released=budget.released,
+            same=sum(one.shadow == one.piece for one in trace),
+            charged=cloud.charged,
+            spent=budget.spent,
+            stopped=cloud.stopped,
+        )
+
+
+@dataclass
+class _Endpoint:
+    """What a stand-in was asked: `fuse.live.Ask` as the gate lets it through."""
+
+    draft: Callable[[str], Draft]
+    known: KnownValues
+    trace: list[TokenTrace]
+    asked: list[tuple[int, str]] = field(default_factory=list)
+    charged: float = 0.0
+    stopped: bool = False
+
+    def ask(self, shadow: str, nats: float) -> Draft:
+        """Raises GateError where a known value stands in the shadow."""
+        if self.known.hits(shadow):
+            self.stopped = True
+            raise GateError("a known value stands in the shadow")
+        self.asked.append((len(self.trace), shadow))
+        self.charged += nats
+        return self.draft(shadow)
+
+
+def told(method: str, walks: Sequence[Walk]) -> dict[str, Any]:
+    """What written texts gave away by the shadow's own account; means over texts, in nats, and shares."""
+    tokens, released = (sum(getattr(one, name) for one in walks) for name in ("tokens", "released"))
+    nats = {name: float(np.mean([getattr(one, name) for one in walks])) for name in ("charged", "spent")}
+    shares = {
+        "requests_per_token": sum(len(one.asked) for one in walks) / max(tokens, 1),
+        "released": released / max(tokens, 1),
+        "same": sum(one.same for one in walks) / max(tokens, 1),
+        "heard": sum(one.heard for one in walks) / max(tokens, 1),
+        "stopped": float(np.mean([one.stopped for one in walks])),
+    }
+    rounded = {name: round(value, 4) for name, value in (nats | shares).items()}
+    return {"method": method, "persons": len(walks), "tokens": tokens} | rounded
 
 
 def walked(setting: str, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:

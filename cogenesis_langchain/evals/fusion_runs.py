@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
@@ -14,7 +14,7 @@ from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fused_live, fusion
 from cogenesis_langchain.evals.attackers import Holdings
-from cogenesis_langchain.evals.fused_live import Walk, Walks
+from cogenesis_langchain.evals.fused_live import Prompts, Walk, Walks
 from cogenesis_langchain.evals.fusion import Row
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.persons import Person
@@ -23,15 +23,14 @@ from cogenesis_langchain.fusion import learned
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary
 from cogenesis_langchain.ingest import profile_values
-from cogenesis_langchain.known.holding import Holding
-from cogenesis_langchain.types import ContextItem
+from cogenesis_langchain.types import ContextItem, KnownValue
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
 
 FILES = {"learned": ".json", "paper": ".npz"}
 """Combiners with coefficients, and what `cogenesis train combiner` calls their files."""
-COMPARED = ("the true text", "the true text, masked", "draft")
+COMPARED = ("the text", "the text, masked", "draft")
 """What is attacked beside the shadows of form live."""
 
 
@@ -69,13 +68,13 @@ class Runs:
         if "_writer" in vars(self):
             self._writer.close()
 
-    def record(self, golds: Sequence[Gold]) -> dict[str, Any]:
-        """What was measured on."""
+    def record(self, persons: int, golds: Sequence[Gold]) -> dict[str, Any]:
+        """What was measured on; `tokens` are those of the true texts."""
         return {
             "local": self._setting.local,
             "cloud": self._setting.cloud,
             "k": self._k,
-            "persons": len(golds),
+            "persons": persons,
             "profiles": len(self._persons),
             "tokens": sum(len(gold.tokens) for gold in golds),
         }
@@ -104,45 +103,54 @@ class Runs:
         return found | ({"live, trusted": replace(usual, trusted=True)} if trusted else {})
 
     def walks(self, golds: Sequence[Gold], live: Live) -> Iterator[Walk]:
-        """Each text in turn, by the last of the combiners."""
-        one = self._combiners[-1]
-        mark = _coefficients(self._fitted.get(one.name)) if one.name in FILES else ""
-        walks = Walks(
-            self._folder / "live", lambda: self._writer, lambda: self.golds.models[1], one, self._k, mark
-        )
+        """Along each true text in turn, by the last of the combiners."""
         for gold in golds:
             person = self._persons[gold.person]
-            held = Holding(profile_values(ContextItem("profile", person.profile)))
-            yield walks.of(gold, self._prompts(person, gold), live, held)
+            yield self._walks.along(gold, self._prompts(person), live, _values(person))
 
     def walked(self, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:
         """See `fused_live.walked`."""
         return fused_live.walked(name, self._combiners[-1].name, golds, walks)
 
+    def written(self, numbers: Sequence[int], live: Live) -> Iterator[Walk]:
+        """A text for each person in turn, by their number; by the last of the combiners."""
+        for number in numbers:
+            person = self._persons[number]
+            prompts, tokens = self._prompts(person), self._setting.tokens
+            yield self._walks.written(number, tokens, prompts, live, _values(person))
+
     def linked(
-        self, golds: Sequence[Gold], sent: Mapping[str, Sequence[Walk]]
+        self, numbers: Sequence[int], written: Mapping[str, Sequence[Walk]]
     ) -> Iterator[list[dict[str, Any]]]:
-        """How often the writer is found, method by method: `COMPARED`, then those of `sent`."""
+        """How often the writer is found: by `COMPARED`, with the texts of the first setting, then by each."""
         from cogenesis_langchain.embed import Embedder
 
         held = Holdings(self._persons, Embedder.default())
         shares = fused_linkage.SHARES
-        texts = [self._text(gold) for gold in golds]
-        whose = [self._persons[gold.person] for gold in golds]
+        texts = [walk.text for walk in next(iter(written.values()))]
+        whose = [self._persons[number] for number in numbers]
         hidden = [fused_linkage.masked(text, one) for text, one in zip(texts, whose, strict=True)]
         whole, without = ([fused_linkage.parts(text) for text in some] for some in (texts, hidden))
-        drafts = [[gold.sentence] * len(shares) for gold in golds]
-        ups = dict(zip(COMPARED, (whole, without, drafts), strict=True))
-        ups |= {name: [[one.went_up(s) for s in shares] for one in walks] for name, walks in sent.items()}
-        for name, texts_of in ups.items():
-            yield fused_linkage.linked(held, golds, name, texts_of)
+        tasks = [self.golds.sentence(one) for one in whose]
+        ups = dict(zip(COMPARED, (whole, without, [[task] * len(shares) for task in tasks]), strict=True))
+        for name, walks in written.items():
+            ups[name] = [
+                [f"{task}\n{walk.went_up(share)}" for share in shares]
+                for task, walk in zip(tasks, walks, strict=True)
+            ]
+        for name, sent in ups.items():
+            yield fused_linkage.linked(held, numbers, name, sent)
 
-    def _text(self, gold: Gold) -> str:
-        pieces = self._vocabulary.tokens.pieces
-        return b"".join(pieces[token] for token in gold.tokens).decode(errors="ignore")
+    def _prompts(self, person: Person) -> Prompts:
+        return lambda: self.golds.prompts(person, self.golds.sentence(person))
 
-    def _prompts(self, person: Person, gold: Gold) -> Callable[[], dict[str, Any]]:
-        return lambda: self.golds.prompts(person, gold.sentence)
+    @cached_property
+    def _walks(self) -> Walks:
+        one = self._combiners[-1]
+        mark = _coefficients(self._fitted.get(one.name)) if one.name in FILES else ""
+        return Walks(
+            self._folder / "live", lambda: self._writer, lambda: self.golds.models[1], one, self._k, mark
+        )
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -154,6 +162,10 @@ class Runs:
 
         name = self._setting.local
         return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
+
+
+def _values(person: Person) -> list[KnownValue]:
+    return profile_values(ContextItem("profile", person.profile))
 
 
 def _coefficients(file: Path | None) -> str:

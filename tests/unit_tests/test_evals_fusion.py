@@ -19,7 +19,7 @@ from cogenesis_langchain.evals import fused_draft, fused_linkage, fusion, fusion
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.fused_draft import KeptDrafts, drafted
 from cogenesis_langchain.evals.fused_linkage import SHARES, linked, masked, parts
-from cogenesis_langchain.evals.fused_live import Walk, Walks, walked
+from cogenesis_langchain.evals.fused_live import Walk, Walks, told, walked
 from cogenesis_langchain.evals.fusion import ORACLE, alone, forced, likeliest
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.linkage import Linked
@@ -28,8 +28,9 @@ from cogenesis_langchain.fake_steps import FakeSteps
 from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary, log_softmax
+from cogenesis_langchain.fusion.features import Fused
 from cogenesis_langchain.testing import FakeEmbedder
-from cogenesis_langchain.types import Draft, TopLogprobs
+from cogenesis_langchain.types import Draft, KnownValue, TopLogprobs
 from cogenesis_langchain.writer.parts import Turn
 
 MEAN = combiner("mean")
@@ -284,34 +285,71 @@ def test_a_candidate_that_is_not_kept_counts_as_the_rest() -> None:
 class Writer:
     """Gives toy steps that want to say one thing, and another in the shadow."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str, shadow: str) -> None:
+        self._says = text, shadow
         self.shadows: list[Any] = []
 
     @contextmanager
     def steps(self, prompt: Any, *, scope: str, shadow: Any = None) -> Iterator[FakeSteps]:
         """As the writer's own."""
         self.shadows.append(shadow)
-        yield FakeSteps(SAID, None if shadow is None else BESIDE)
+        yield FakeSteps(self._says[0], None if shadow is None else self._says[1])
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 SAID, BESIDE = "0" * 40, "ab cd ef gh ij kl mn op qr st "
 PROMPTS = {name: (Turn("user", (name,)),) for name in "w0b"}
+OWN = [KnownValue("quillfeather", "SURNAME", "declared")]
 
 
-def walk(folder: Path, cloud: Any, live: Live, private: Any = lambda _: False) -> tuple[Gold, Walk, Writer]:
+class Deaf:
+    """A combiner that goes by the local model alone."""
+
+    name = "deaf"
+
+    def fuse(self, local: Any, *_: Any) -> Fused:
+        """Nothing of the cloud."""
+        return Fused(local, 0.0)
+
+
+def walks_in(folder: Path, writer: Writer, cloud: Any, combiner: Any = MEAN) -> Walks:
+    """Kept there, by twenty candidates."""
+    return Walks(folder, lambda: writer, lambda: cloud, combiner, 20)  # type: ignore[arg-type,return-value]
+
+
+def walk(folder: Path, cloud: Any, live: Live, values: Any = ()) -> tuple[Gold, Walk, Writer]:
     """Ada's text, forced on the loop."""
-    writer, tokens = Writer(), np.frombuffer(b"zebras and quiet foxes", dtype=np.uint8).astype(np.int64)
+    writer = Writer(SAID, BESIDE)
+    tokens = np.frombuffer(b"zebras and quiet foxes", dtype=np.uint8).astype(np.int64)
     nll = {"lw": np.full(len(tokens), 9.0), "cw": np.full(len(tokens), 1.0)}
     text = Gold(0, "Write a letter.", tokens, nll, [], [])
-    walks = Walks(folder, lambda: writer, lambda: cloud, MEAN, 20)  # type: ignore[arg-type,return-value]
-    return text, walks.of(text, lambda: PROMPTS, live, private), writer
+    return text, walks_in(folder, writer, cloud).along(text, lambda: PROMPTS, live, values), writer
+
+
+class Quiet(Toy):
+    """A cloud that knows nearly nothing, so that the local model says what it wants to."""
+
+    def drafted(self, prompt: Any, prefix: str, *, tokens: int, k: int, rng: Any) -> Draft:
+        """Names one unlikely byte."""
+        self.drafts += 1
+        return Draft((TopLogprobs(b"~", -14.0, (b"~",), (-14.0,)),))
+
+
+def write(folder: Path, text: str, shadow: str, live: Live) -> tuple[Walk, Toy]:
+    """What the loop writes with a model that wants to say `text`, and `shadow` without the context."""
+    toy = Quiet("toy-large")
+    walks = walks_in(folder, Writer(text, shadow), toy, Deaf())
+    return walks.written(0, 60, lambda: PROMPTS, live, OWN), toy
 
 
 def test_the_true_text_is_walked_and_only_the_shadow_is_asked_about(tmp_path: Path) -> None:
-    """A cost for each token; what went up begins what went up later, and holds none of a held text."""
+    """A cost for each token; what went up begins what went up later, and holds none of a known value."""
     toy = Toy("toy-large")
-    text, found, writer = walk(tmp_path / "l", toy, Live(max_nats=100), lambda _: True)
-    assert len(found.nll) == len(text.tokens) == found.released
+    values = [KnownValue("zebras", "HOBBY", "declared")]
+    text, found, writer = walk(tmp_path / "l", toy, Live(max_nats=100), values)
+    assert len(found.nll) == len(text.tokens) == found.tokens == found.released
     assert writer.shadows == [PROMPTS["0"]]
     ups = [up for _, up in found.asked]
     assert toy.drafts == len(ups) > 1
@@ -335,11 +373,13 @@ def test_costs_are_those_of_the_distribution_that_the_loop_made(tmp_path: Path) 
 
 
 def test_a_trusted_endpoint_sees_the_text_and_no_context(tmp_path: Path) -> None:
-    """No second sequence, no shadow tokens; each prefix begins the true text."""
-    text, found, writer = walk(tmp_path / "l", Toy("toy-large"), Live(trusted=True))
+    """No second sequence, no shadow tokens, no gate; each prefix begins the true text."""
+    values = [KnownValue("zebras", "HOBBY", "declared")]
+    text, found, writer = walk(tmp_path / "l", Toy("toy-large"), Live(trusted=True), values)
     truth = bytes(text.tokens.tolist()).decode()
     assert writer.shadows == [None]
-    assert found.released == 0
+    assert (found.released, found.stopped) == (0, False)
+    assert len(found.asked) > 1
     assert all(truth.startswith(up) for _, up in found.asked)
 
 
@@ -359,9 +399,79 @@ def test_a_walk_is_kept_by_its_setting(tmp_path: Path) -> None:
 def test_walks_are_reported_per_token(tmp_path: Path) -> None:
     """Two requests and three heard of four tokens."""
     text = made({"lw": [4.0] * 4, "cw": [2.0] * 4})
-    row = walked("live", "mean", [text], [Walk([3.0] * 4, [(0, ""), (3, "ab")], 3, 4)]).as_dict()
+    row = walked("live", "mean", [text], [gone(4, [(0, ""), (3, "ab")], nll=[3.0] * 4)]).as_dict()
     assert row["more"] == {"requests_per_token": 0.5, "heard": 0.75, "released": 1.0}
     assert row["gap_closed"] == 0.5
+
+
+def gone(tokens: int, asked: list[tuple[int, str]], text: str = "", **more: Any) -> Walk:
+    """A walk of which the whole shadow was released, and three tokens had the cloud's list."""
+    usual: dict[str, Any] = {"nll": [], "same": 1, "charged": 5.0, "spent": 2.0, "stopped": False}
+    return Walk(text, tokens, asked=asked, heard=3, released=tokens, **usual | more)
+
+
+# --- written texts ----------------------------------------------------------------------------------------
+
+PLAIN = "we are glad to see you all at our table on the day of the feast by the lake"
+
+
+def test_where_both_say_the_same_the_shadow_is_the_text(tmp_path: Path) -> None:
+    """All of it is released at no cost; what is charged goes by its length alone."""
+    found, toy = write(tmp_path / "l", PLAIN, PLAIN, Live())
+    assert found.text == PLAIN
+    assert found.nll == []
+    assert found.tokens == found.released == found.same
+    assert found.spent < 0.5 < found.charged <= Live().max_nats
+    assert toy.drafts == len(found.asked) > 1
+    assert all(PLAIN.startswith(up) for _, up in found.asked)
+
+
+def test_known_values_and_what_looks_like_a_name_stay_out_of_the_shadow(tmp_path: Path) -> None:
+    """However much may be told, and whoever the name belongs to."""
+    said = "we are glad that quillfeather and Brackwater sing with us by the lake in the old town"
+    found, _ = write(tmp_path / "l", said, PLAIN, Live(nats_per_token=8.0, max_nats=10_000))
+    assert found.text == said
+    assert 0 < found.same < found.tokens
+    assert not any(word in up for _, up in found.asked for word in ("quill", "Brack"))
+
+
+def test_a_known_value_that_the_shadow_says_by_chance_is_not_sent(tmp_path: Path) -> None:
+    """As at the gate: it ends there, and the walk says so."""
+    found, toy = write(
+        tmp_path / "l", PLAIN, "dear quillfeather " * 20, Live(nats_per_token=1e-6, max_nats=1e-3)
+    )
+    assert found.stopped
+    assert toy.drafts == len(found.asked) >= 1
+    assert not any("quillfeather" in up for _, up in found.asked)
+    assert found.text == PLAIN
+
+
+def test_a_written_text_can_be_written_again(tmp_path: Path) -> None:
+    """By person the chance is fixed, of the text and of its shadow; others have another one."""
+
+    def some(folder: str, toy: Toy) -> list[Walk]:
+        walks = walks_in(tmp_path / folder, Writer(PLAIN, BESIDE * 4), toy)
+        return [walks.written(n, 20, lambda: PROMPTS, Live(), ()) for n in range(6)]
+
+    first = some("a", Toy("toy-large"))
+    assert some("b", Toy("toy-large")) == first
+    assert len({one.text for one in first}) > 1
+    assert len({one.went_up(1.0) for one in first}) > 1
+    toy = Toy("toy-large")
+    assert some("a", toy) == first
+    assert toy.drafts == 0
+
+
+def test_what_written_texts_told_is_a_mean_over_them() -> None:
+    """Nats a text, shares of all tokens, and how many texts the gate ended."""
+    walks = [
+        gone(4, [(0, ""), (3, "ab")]),
+        gone(12, [(0, "")], charged=15.0, spent=4.0, same=7, stopped=True),
+    ]
+    found = told("live", walks)
+    assert (found["persons"], found["tokens"], found["charged"], found["spent"]) == (2, 16, 10.0, 3.0)
+    assert (found["requests_per_token"], found["released"], found["same"]) == (0.1875, 1.0, 0.5)
+    assert (found["heard"], found["stopped"]) == (0.375, 0.5)
 
 
 # --- linkage ----------------------------------------------------------------------------------------------
@@ -376,9 +486,8 @@ def test_the_worst_attacker_counts_on_what_had_gone_up_at_each_share(monkeypatch
         return {1: [Linked(name, top1, 0.0, 1.0, 1.0, 0.0, 1.0) for name, top1 in (("a", 0.2), ("b", 0.5))]}
 
     monkeypatch.setattr(fused_linkage, "attack", attacked)
-    texts = [made({"lw": [1.0], "cw": [1.0]}, 1), made({"lw": [1.0], "cw": [1.0]}, 0)]
     held = Holdings(PERSONS, FakeEmbedder())
-    found = linked(held, texts, "live", [[f"{n} at {share}" for share in SHARES] for n in range(2)])
+    found = linked(held, [1, 0], "live", [[f"{n} at {share}" for share in SHARES] for n in range(2)])
     assert [(one["share"], one["attacker"], one["top1"]) for one in found] == [(s, "b", 0.5) for s in SHARES]
     assert [(one.person, one.request, one.text) for one in met[1]] == [
         (1, "Write to my aunt.", "0 at 0.25"),
@@ -435,23 +544,57 @@ def test_the_command_prints_every_way_in_both_forms(toys: Path, tmp_path: Path) 
     assert json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout) == found
 
 
-def test_shadows_are_compared_with_the_draft_s_body_and_the_text_itself(
-    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Beginnings of the text, plain and masked, one body at every share, and the walks' prefixes."""
+@pytest.fixture
+def attacked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the attackers get, by method; they find the writer half of the time."""
     monkeypatch.setattr("cogenesis_langchain.embed.Embedder.default", FakeEmbedder)
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(
-        fused_linkage, "linked", lambda held, golds, name, ups: told.update({name: ups}) or [{"method": name}]
-    )
+    met: dict[str, Any] = {}
+
+    def linked(held: Holdings, whose: Any, method: str, sent: Any) -> list[dict[str, Any]]:
+        met[method] = sent
+        figures = {"method": method, "top1": 0.5, "low": 0.0, "high": 1.0}
+        return [figures | {"share": share} for share in SHARES]
+
+    monkeypatch.setattr(fused_linkage, "linked", linked)
+    return met
+
+
+def test_shadows_are_compared_with_the_draft_s_body_and_the_text_itself(
+    toys: Path, tmp_path: Path, attacked: dict[str, Any]
+) -> None:
+    """Beginnings of the first setting's texts, plain and masked; the task alone, and with each shadow."""
     runs = fusion_runs.Runs(tmp_path / "w", SETTING, PERSONS, ["mean"], 20)
-    texts = list(runs.golds.of(NUMBERED))
-    walks = [Walk([1.0] * 10, [(0, ""), (5, f"up {n}")], 0, 0) for n in range(2)]
-    found = list(runs.linked(texts, {"live": walks}))
-    assert [one["method"] for part in found for one in part] == [*fusion_runs.COMPARED, "live"] == [*told]
-    assert told["the true text"][0][-1] == PERSONS[0].gold[: SETTING.tokens]
-    assert told["draft"] == [["Write a letter."] * 4] * 2
-    assert told["live"] == [["", "", f"up {n}", f"up {n}"] for n in range(2)]
+    first = [gone(10, [(0, ""), (5, f"up {n}")], f"0123456789 and Bob {n}") for n in range(2)]
+    second = [gone(10, [(0, "")], "else") for _ in range(2)]
+    found = list(runs.linked([0, 1], {"live, 1": first, "live, 2": second}))
+    methods = [*fusion_runs.COMPARED, "live, 1", "live, 2"]
+    assert [part[0]["method"] for part in found] == methods == [*attacked]
+    assert attacked["the text"][1] == ["01", "01234", "0123456789", "0123456789 and Bob 1"]
+    assert "Bob" not in attacked["the text, masked"][1][-1]
+    assert attacked["draft"] == [["Write a letter."] * 4] * 2
+    assert attacked["live, 1"][1] == [*["Write a letter.\n"] * 2, *["Write a letter.\nup 1"] * 2]
+    assert attacked["live, 2"][1] == ["Write a letter.\n"] * 4
+
+
+def test_linkage_alone_reads_no_true_text(
+    toys: Path, tmp_path: Path, attacked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts are written in each setting, told of in JSON and tables, and kept for the next run."""
+    writer = Writer(PLAIN, BESIDE * 4)
+    monkeypatch.setattr(fusion_runs.Runs, "_writer", property(lambda _: writer))
+    monkeypatch.setattr(Golds, "of", None)
+    arguments = ["eval", "fusion", "--data", str(toys), "--combiners", "mean", "--forms", "linkage"]
+    arguments += ["--work", str(tmp_path / "w"), "--epsilon", "0.25", "--epsilon", "1", "--tokens", "60"]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [row["method"] for row in found["written"]] == [f"live, {n} nats a token" for n in ("0.25", "1")]
+    assert (found["rows"], found["tokens"], found["persons"], len(found["linkage"])) == ([], 0, 2, 20)
+    assert attacked["the text"][0][-1].endswith("feast by the lake")
+    shown = CliRunner().invoke(app, arguments).stdout
+    assert "50% (0% to 100%)" in shown
+    assert "texts that form live wrote" in shown
+    assert len(writer.shadows) == 4
 
 
 @pytest.mark.parametrize(
@@ -464,6 +607,7 @@ def test_shadows_are_compared_with_the_draft_s_body_and_the_text_itself(
         (["--combiner-file", "own.txt"], "needs a .json"),
         (["--combiner-file", "own.json"], "own.json: cannot be read"),
         (["--from", "99"], "`gold`"),
+        (["--forms", "linkage", "--limit", "1"], "two persons"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_any_model_is_loaded(
