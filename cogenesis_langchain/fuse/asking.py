@@ -7,14 +7,14 @@ after the shadow, and on what the cloud said of it.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import CoGenesisError
-from cogenesis_langchain.fusion.distributions import Floats, log_sum
+from cogenesis_langchain.fusion.distributions import Floats
 from cogenesis_langchain.fusion.shadow import Budget
 from cogenesis_langchain.settings import LiveConfig
 from cogenesis_langchain.types import Draft, TopLogprobs
@@ -71,7 +71,7 @@ class Asking:
         self._ask = ask
         self._live = live
         self._budget = budget
-        self._begins = begins
+        self._begins = begins.astype(np.float32)
         self._heard = _Heard()
         self._tokens = self._requests = 0
         self._charged = 0.0
@@ -80,7 +80,7 @@ class Asking:
         """The cloud's candidates after the shadow, asked for where that is due.
 
         Args:
-            expected: (V,) what the local model thinks comes next in the shadow.
+            expected: (V,) probabilities of what comes next in the shadow, to the local model.
         """
         if self.open and self._due(expected):
             self._request()
@@ -102,7 +102,7 @@ class Asking:
             return False
         if self._requests * self._live.tokens_per_request > self._tokens:
             return False
-        return not self.shown or float(np.exp(log_sum(expected[self._begins]))) > WORD_BEGINS
+        return not self.shown or float(expected @ self._begins) > WORD_BEGINS
 
     def _request(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -121,8 +121,3 @@ class Asking:
             self.end()
             return
         self._heard = _Heard(list(draft.positions))
-
-
-def word_begins(pieces: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(V,) Tokens that do not go on with the word before: they begin with neither letter nor digit."""
-    return np.array([not (piece[:1].isalnum() or piece[:1] >= b"\x80") for piece in pieces], dtype=bool)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cogenesis_langchain.fuse.asking import Ask, Asking, Live, word_begins
+from cogenesis_langchain.fuse.asking import Ask, Asking, Live
 from cogenesis_langchain.fusion.combiners import Combiner, Facts
-from cogenesis_langchain.fusion.distributions import NEVER, Floats, Listed, log_softmax, spread
+from cogenesis_langchain.fusion.distributions import LEAST_LEFT, NEVER, Floats, Listed, softmax
 from cogenesis_langchain.fusion.records import decided
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
 from cogenesis_langchain.fusion.syncing import LEAST, common_end
@@ -99,7 +99,7 @@ def fuse_live(
     elif budget is None:
         budget = Budget(live.nats_per_token, live.max_nats)
     shadow = None if budget is None else Shadow(budget, uniform)
-    cloud = Asking(ask, live, word_begins(steps.pieces), budget)
+    cloud = Asking(ask, live, steps.vocabulary.tokens.begins, budget)
     run = _Run(steps, cloud, shadow, combiner, private, public_taste)
     out = TextOut(steps.stop)
     for _ in range(min(max_tokens, steps.room)):
@@ -166,18 +166,17 @@ class _Run:
         logits = self._steps.logits
         if not self._cloud.open:
             return _Place(logits)
-        local = log_softmax(logits)
-        generic = self._expected(self._steps.shadow_logits) if self._shadow else None
-        by = local if generic is None else generic
-        top = self._cloud.here(by)
+        by, shares = softmax(logits if self._shadow is None else self._words(self._steps.shadow_logits))
+        top = self._cloud.here(shares)
         listed = self._steps.vocabulary.listed(top, by) if top else None
-        if generic is not None:
-            self._public = self._drawn_from(generic, listed)
+        if self._shadow is not None:
+            self._public = self._drawn_from(by, shares, listed)
         matched = None if self._text == self._cloud.shown else alike(self._text, self._cloud.shown)
         if matched is None or matched >= LEAST:
             self._alike_at = self._position
         if top is None or listed is None or self._alike_at < self._position:
             return _Place(logits)
+        local, generic = (by, None) if self._shadow is None else (softmax(logits)[0], by)
         fused = self._combiner.fuse(local, listed, generic, Facts(self._position, matched))
         if not fused.sound:
             return _Place(logits)
@@ -222,23 +221,31 @@ class _Run:
             self._cloud.end()
         return said
 
-    def _expected(self, logits: Floats) -> Floats:
-        """(V,) The next token of the shadow, which never ends by itself."""
+    def _words(self, logits: Floats) -> Floats:
+        """(V,) Without control tokens: the shadow never ends by itself."""
         words = logits.copy()
         words[self._control] = NEVER
-        return log_softmax(words)
+        return words
 
-    def _drawn_from(self, generic: Floats, listed: Listed | None) -> Shares:
-        """(V,) What the shadow is drawn from where it does not follow: what nobody's context is in."""
-        both = generic if listed is None else np.logaddexp(generic, spread(listed, generic))
-        shares = np.exp(both.astype(np.float64))
-        shares /= shares.sum()
+    def _drawn_from(self, generic: Floats, shares: Floats, listed: Listed | None) -> Shares:
+        """(V,) What the shadow is drawn from where it does not follow: what nobody's context is in.
+
+        `generic` and `shares` (V,) are the local model's after the shadow, and `listed` the cloud's.
+        """
+        both, logs = shares.astype(np.float64), generic
+        if listed is not None:  # the sum of both models'; the tail of the list is spread as by `spread`
+            named = both[listed.ids]
+            more = 1 + listed.tail / max(float(both.sum() - named.sum()), LEAST_LEFT)
+            both *= more
+            both[listed.ids] = named + np.exp(listed.logprobs)
+            logs = generic + np.float32(np.log(more))
+            logs[listed.ids] = np.log(both[listed.ids])
         if self._taste is None:
-            return shares
-        law = self._taste.law(both + (self._steps.shadow_logits.max() - both.max()))
-        shares *= FLOOR
-        shares[law.ids] += (1 - FLOOR) * law.shares
-        return shares
+            return np.asarray(both / both.sum())
+        law = self._taste.law(logs + (self._steps.shadow_logits.max() - logs.max()))
+        both *= FLOOR / both.sum()
+        both[law.ids] += (1 - FLOOR) * law.shares
+        return both
 
 
 def alike(text: bytes, shadow: bytes) -> int:

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from cogenesis_langchain.fusion.distributions import Listed
+from cogenesis_langchain.fusion.distributions import Listed, likeliest
 from cogenesis_langchain.fusion.shadow import Law
 from cogenesis_langchain.writer.llama import LOOK_BACK, PENALTY, TOP_K, TOP_P
-
-_FAR = (4.0, 10.0, 20.0)  # nats below the likeliest, where TOP_K are looked for; what is lower never matters
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +81,7 @@ class Sampler:
 
     def _candidates(self, logits: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """At most TOP_K tokens and their penalised logits, likeliest first."""
-        best = logits.max()
-        for far in _FAR:
-            ids = np.flatnonzero(logits > best - far)
-            if len(ids) >= TOP_K:
-                break
-        if len(ids) > TOP_K:
-            ids = ids[np.argpartition(-logits[ids], TOP_K)[:TOP_K]]
+        ids = likeliest(logits, TOP_K)
         chosen = logits[ids].astype(np.float64)
         if self._penalty != 1.0:
             again = np.isin(ids, np.fromiter(set(self._last), dtype=np.int64))

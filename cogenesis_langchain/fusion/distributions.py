@@ -23,20 +23,41 @@ Ids = NDArray[np.int64]
 
 NEVER = np.float32(-1e4)
 """Log-probability of what cannot be: finite, so that zero times it is zero."""
+LEAST_LEFT = 1e-13
+"""What a distribution leaves to the tokens outside a list is taken for this much at least."""
 LEAST_TAIL = 1e-6
 """A list never holds everything: what is not on it keeps this much probability at least."""
 _SURE = 0.01  # probability
+_FAR = (4.0, 10.0, 20.0, 40.0)  # nats below the likeliest, where the likeliest are looked for first
 _MOST = 64  # local tokens that one foreign candidate is shared among at most
 _CONTROL = re.compile(rb"<[|\xef\xbd\x9c][^>]*>|</?s>|<(?:eos|bos|unk|pad|(?:start|end)_of_turn)>|\[/?INST\]")
 
 _BLANK = re.compile(rb"\s*(?:[\[{<].*|_{2,})", re.DOTALL)
 
 
+def softmax(logits: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(V,) and (V,): log-probabilities and probabilities of `logits` (V,), for one pass of `exp`."""
+    shifted = logits - logits.max()
+    shares = np.exp(shifted)
+    total = shares.sum(dtype=np.float64)
+    return shifted - np.float32(np.log(total)), shares * np.float32(1 / total)
+
+
 def log_softmax(logits: NDArray[np.float32]) -> Floats:
     """(V,) Log-probabilities of `logits` (V,)."""
+    return softmax(logits)[0]
+
+
+def likeliest(logits: NDArray[np.floating], k: int) -> Ids:
+    """(k,) The tokens with the highest of `logits` (V,), in no order; all of them where k is V or more."""
+    if k >= len(logits):
+        return np.arange(len(logits))
     best = logits.max()
-    shifted = logits - best
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(dtype=np.float64)), dtype=np.float32)
+    for far in _FAR:
+        ids = np.flatnonzero(logits > best - far)
+        if len(ids) >= k:
+            return ids[np.argpartition(logits[ids], -k)[-k:]]
+    return np.argpartition(logits, -k)[-k:]
 
 
 def log_sum(logprobs: Floats) -> float:
@@ -74,6 +95,13 @@ class TokenBytes:
             if piece and not control:
                 found.setdefault(piece, number)
         return found
+
+    @cached_property
+    def begins(self) -> NDArray[np.bool_]:
+        """(V,) Tokens that do not go on with the word before: they begin with neither letter nor digit."""
+        return np.array(
+            [not (piece[:1].isalnum() or piece[:1] >= b"\x80") for piece in self.pieces], dtype=bool
+        )
 
     @cached_property
     def sorted(self) -> list[tuple[bytes, int]]:
@@ -133,7 +161,7 @@ class Vocabulary:
 def listed_of(logprobs: Floats, k: int) -> Listed:
     """The `k` likeliest tokens of a whole distribution (V,), as a list; all of them where k is 0."""
     size = len(logprobs)
-    ids = np.argpartition(-logprobs, k)[:k] if 0 < k < size else np.arange(size)
+    ids = likeliest(logprobs, k or size)
     chosen = logprobs[ids]
     tail = max(1.0 - float(np.exp(chosen).sum(dtype=np.float64)), LEAST_TAIL)
     scaled = chosen + np.float32(np.log1p(-tail) - log_sum(chosen))
@@ -146,7 +174,7 @@ def spread(listed: Listed, by: Floats) -> Floats:
     if left < _SURE:  # too few digits are left of such a difference
         unlisted = by.copy()
         unlisted[listed.ids] = NEVER
-        left = float(np.exp(max(log_sum(unlisted), -30.0)))
+        left = max(float(np.exp(log_sum(unlisted))), LEAST_LEFT)
     out = by + np.float32(np.log(listed.tail) - np.log(left))
     out[listed.ids] = listed.logprobs
     return np.asarray(out)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cogenesis_langchain.fusion.distributions import LEAST_TAIL, Floats, Ids, Listed, spread
+from cogenesis_langchain.fusion.distributions import LEAST_TAIL, Floats, Ids, Listed, likeliest, spread
 
 WIDTH = 256
 """Likeliest tokens of each model that make up a head."""
@@ -95,9 +95,9 @@ class Head:
     def of(cls, seen: Seen) -> Head:
         """Cuts a position down to `WIDTH` tokens of each model."""
         size = len(seen.local) - (seen.facts.kept is not None)
-        ids = [_likeliest(seen.local[:size]), _named(seen.listed, size)]
+        ids = [likeliest(seen.local[:size], WIDTH), _named(seen.listed, size)]
         if seen.is_generic:
-            ids.append(_likeliest(seen.generic[:size]))
+            ids.append(likeliest(seen.generic[:size], WIDTH))
         chosen = np.unique(np.concatenate(ids))
         by_local = seen.cloud if not seen.is_generic else spread(seen.listed, seen.local)
         rows = np.stack([seen.local[chosen], seen.cloud[chosen], by_local[chosen], seen.generic[chosen]])
@@ -145,12 +145,6 @@ def scalars(head: Head, seen: Seen) -> NDArray[np.float64]:
         ]
     )
     return np.asarray(np.clip(found, -_FAR, _FAR))
-
-
-def _likeliest(logprobs: Floats) -> Ids:
-    if len(logprobs) <= WIDTH:
-        return np.arange(len(logprobs))
-    return np.argpartition(logprobs, -WIDTH)[-WIDTH:]
 
 
 def _named(listed: Listed, size: int) -> Ids:

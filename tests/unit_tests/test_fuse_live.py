@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import CloudError, GateHit
 from cogenesis_langchain.fuse import live as room
-from cogenesis_langchain.fuse.asking import Asking, word_begins
+from cogenesis_langchain.fuse.asking import Asking
 from cogenesis_langchain.fuse.live import Live, alike, fuse_live
 from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import combiner
-from cogenesis_langchain.fusion.distributions import TokenBytes, Vocabulary, log_softmax
+from cogenesis_langchain.fusion.distributions import (
+    NEVER,
+    TokenBytes,
+    Vocabulary,
+    log_softmax,
+    softmax,
+    spread,
+)
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares
 from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
 
@@ -202,6 +209,19 @@ def test_requests_and_the_public_law_depend_on_the_shadow_alone(
     assert (first[2] == second[2]).all()
 
 
+def test_the_public_law_is_the_mean_of_both_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local one after the shadow, without control tokens, and the cloud's whole list with its tail."""
+    monkeypatch.setattr(room, "Shadow", Scripted)
+    Scripted.script, Scripted.public = [2, 2], []
+    steps = Toy("nora")
+    generic = log_softmax(np.where(CONTROL, NEVER, steps.shadow_logits).astype(np.float32))
+    listed = steps.vocabulary.listed(top(b" we", b" so"), generic)
+    assert listed is not None
+    written(steps, talkative(), max_tokens=1, cut=False)
+    mean = (np.exp(generic) + np.exp(spread(listed, generic))) / 2
+    assert Scripted.public[0] == pytest.approx(mean, rel=1e-5)
+
+
 def test_every_request_is_charged_what_was_shown_since() -> None:
     """By the number of tokens, however little they told; never more than `max_nats` in all."""
     asked: list[tuple[str, float]] = []
@@ -325,9 +345,9 @@ def test_cancelling_stops_between_tokens() -> None:
     assert len(trace) < 20
 
 
-BEGINS = word_begins(PIECES)
-WORD = log_softmax(np.where(np.array(PIECES) == b" we", 9.0, 0.0).astype(np.float32))
-REST = log_softmax(np.where(np.array(PIECES) == b"ly", 9.0, 0.0).astype(np.float32))
+BEGINS = TokenBytes(PIECES, CONTROL).begins
+WORD = softmax(np.where(np.array(PIECES) == b" we", 9.0, 0.0).astype(np.float32))[1]
+REST = softmax(np.where(np.array(PIECES) == b"ly", 9.0, 0.0).astype(np.float32))[1]
 
 
 def test_a_block_is_heard_until_the_shadow_leaves_it() -> None:

@@ -18,8 +18,10 @@ from cogenesis_langchain.fusion.distributions import (
     Listed,
     TokenBytes,
     Vocabulary,
+    likeliest,
     listed_of,
     log_softmax,
+    softmax,
     spread,
 )
 from cogenesis_langchain.fusion.features import SCALARS, WHOLE, Head, Seen, scalars
@@ -78,6 +80,22 @@ def made(name: str, tmp_path: Path, control: np.ndarray | None = None):  # type:
 
 
 # --- Lists ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [0.01, 3.0, 1000.0])
+@pytest.mark.parametrize("k", [1, 40, V, V + 1])
+def test_the_likeliest_are_found_however_flat_or_sharp_the_law(scale: float, k: int) -> None:
+    """The same as by sorting all of them."""
+    logits = (np.random.default_rng(5).normal(size=V) * scale).astype(np.float32)
+    assert sorted(likeliest(logits, k).tolist()) == sorted(np.argsort(-logits)[:k].tolist())
+
+
+def test_softmax_gives_logarithms_and_what_they_are_of() -> None:
+    """Both add up to 1, however high the logits lie."""
+    logs, shares = softmax(drawn(1) + np.float32(300))
+    assert logs == pytest.approx(drawn(1), abs=1e-4)
+    assert shares == pytest.approx(np.exp(logs), rel=1e-5)
+    assert float(shares.sum(dtype=np.float64)) == pytest.approx(1.0)
 
 
 def test_a_shared_vocabulary_is_recognised_and_kept_exactly() -> None:

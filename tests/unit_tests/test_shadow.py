@@ -123,6 +123,13 @@ def test_where_nothing_is_private_in_the_law_following_is_free() -> None:
     assert coupled(1, Law(ALL, public), public, near)[0] == pytest.approx(1.0)
 
 
+def test_what_nobody_would_say_is_never_taken_over() -> None:
+    """A public probability of nothing, as of numbers too small to write: no budget pays for it."""
+    near = nearest(np.array([0.7, 0.3]), np.array([0.0, 1.0]), 1e6)
+    assert near.shares == pytest.approx([0.0, 1.0])
+    assert near.nats == pytest.approx(0.0, abs=1e-9)
+
+
 def test_what_is_held_is_never_taken_over() -> None:
     """A text that always says it: the shadow says it as often as it does for nobody."""
     law, public = np.array([0.0, 0.0, 0.0, 0.0]), public_law(())
