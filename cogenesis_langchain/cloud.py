@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +26,7 @@ from cogenesis_langchain.gate.wire import continuation_body, draft_body, longest
 from cogenesis_langchain.gate_config import GateConfig
 from cogenesis_langchain.logprobs import LISTED, read_drafts
 from cogenesis_langchain.settings import CloudModelConfig
-from cogenesis_langchain.types import CloudMessage, Dialect, Draft, Outbound, Sendable
+from cogenesis_langchain.types import CloudMessage, Dialect, Draft, Outbound, Pieces, Sendable, finish_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -148,13 +148,13 @@ class Cloud:
         """`send` without blocking the event loop."""
         return "".join([piece async for piece in self.astream(outbound, permit)])
 
-    def stream(self, outbound: Outbound, permit: Permit) -> Generator[str, None, None]:
+    def stream(self, outbound: Outbound, permit: Permit) -> Pieces:
         """Send the prepared bytes; yield the answer as it comes. Raises as `send` does.
 
         After the first piece nothing is retried: a cut answer ends in CloudError.
         """
         deadline = time.monotonic() + self._config.timeout_s
-        pieces: Generator[str, None, None] | None = None
+        pieces: Pieces | None = None
         first = None
         for attempt in _attempts(deadline):
             with attempt:
@@ -166,7 +166,7 @@ class Cloud:
             raise CloudError("the cloud's answer is empty")
         with closing(pieces), explained():  # closed also where the caller stops reading
             yield first
-            yield from pieces
+            return (yield from pieces)
 
     async def astream(self, outbound: Outbound, permit: Permit) -> AsyncGenerator[str, None]:
         """`stream` without blocking the event loop."""
@@ -240,18 +240,19 @@ class Cloud:
             http_async_client=self._async,
         )
 
-    def _deltas(
-        self, messages: list[BaseMessage], stream: bool, max_tokens: int
-    ) -> Generator[str, None, None]:
+    def _deltas(self, messages: list[BaseMessage], stream: bool, max_tokens: int) -> Pieces:
         # `_stream` and `_generate` are what BaseChatModel's `stream` and `invoke` wrap in caches, callbacks
         # and tracers: the wrapping is left out, because each of those would be a side door.
         limit = self._limit(max_tokens)
         if not stream:
             yield str(self._client._generate(messages, **limit).generations[0].message.text)
-            return
+            return None
+        reason = None
         for chunk in self._client._stream(messages, **limit):
+            reason = (chunk.generation_info or {}).get("finish_reason", reason)
             if text := str(chunk.message.text):
                 yield text
+        return finish_of(reason)
 
     async def _adeltas(
         self, messages: list[BaseMessage], stream: bool, max_tokens: int

@@ -8,7 +8,7 @@ model goes on alone, and the answer says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,16 @@ from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.known.holding import Holding
 from cogenesis_langchain.request import Request, Update, clock, stopped, why
 from cogenesis_langchain.sketch import draft_messages
-from cogenesis_langchain.types import CloudMessage, Draft, KnownValue, Outbound, PrivateSpan, TokenTrace
+from cogenesis_langchain.types import (
+    CloudMessage,
+    Draft,
+    Finish,
+    KnownValue,
+    Outbound,
+    Pieces,
+    PrivateSpan,
+    TokenTrace,
+)
 from cogenesis_langchain.writer.parts import Prompt, Role, Turn
 
 if TYPE_CHECKING:
@@ -61,7 +70,7 @@ class Conversation:
     answers: int = 0
     problem: CoGenesisError | None = None
 
-    def written(self, trace: list[TokenTrace]) -> Iterator[str]:
+    def written(self, trace: list[TokenTrace]) -> Pieces:
         """The text as it is written. Raises WriterError, and GateHit where `on_hit` is block."""
         from cogenesis_langchain.fuse.live import fuse_live
         from cogenesis_langchain.fuse.sampling import Sampler
@@ -85,10 +94,19 @@ class Conversation:
                 cancel=cancel,
                 trace=trace,
             )
-            for piece in pieces:
+            return (yield from self._unblocked(pieces))
+
+    def _unblocked(self, pieces: Pieces) -> Pieces:
+        """`pieces`, until the gate stops what the policy then blocks. Raises GateHit."""
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
                 self._block()
-                yield piece
-        self._block()
+                finish: Finish | None = end.value
+                return finish
+            self._block()
+            yield piece
 
     def ask(self, messages: list[CloudMessage], shadow: str, nats: float) -> Draft:
         """Sends the shadow so far; `nats` is what it tells beyond the one before (`fuse.live.Ask`)."""

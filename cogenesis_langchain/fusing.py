@@ -6,8 +6,6 @@ its first body as `conversing` says. What cannot run here is sketched, which is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from cogenesis_langchain.errors import GateError, WriterError
 from cogenesis_langchain.fusion.records import read_drafts
 from cogenesis_langchain.generalize import task_sentence
@@ -19,6 +17,7 @@ from cogenesis_langchain.types import (
     CloudMessage,
     GenericTask,
     Outbound,
+    Pieces,
     Route,
     Sendable,
     Step,
@@ -109,7 +108,7 @@ def stepping(request: Request) -> Stepping:
     return writer
 
 
-def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[str]:
+def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Pieces:
     """The text by the local model, which consults the drafts behind the handle. Raises WriterError."""
     from cogenesis_langchain.fuse.draft import fuse_draft
 
@@ -117,13 +116,15 @@ def written(request: Request, drafts: str, trace: list[TokenTrace]) -> Iterator[
     local, cloud = engine.config.models.local, engine.config.models.cloud
     found = read_drafts(engine.vault.get(request.scope, drafts))
     with stepping(request).steps(request.prompt(None), scope=request.user, cancel=cancel) as steps:
-        yield from fuse_draft(
-            steps,
-            found,
-            engine.combiner(steps.vocabulary),
-            max_tokens=local.max_tokens,
-            temperature=local.temperature,
-            drafted_at=cloud.temperature if cloud else 1.0,
-            cancel=cancel,
-            trace=trace,
+        return (
+            yield from fuse_draft(
+                steps,
+                found,
+                engine.combiner(steps.vocabulary),
+                max_tokens=local.max_tokens,
+                temperature=local.temperature,
+                drafted_at=cloud.temperature if cloud else 1.0,
+                cancel=cancel,
+                trace=trace,
+            )
         )

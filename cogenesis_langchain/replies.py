@@ -48,7 +48,8 @@ class Reply:
     `text` is the assistant's text, streamed as SSE where the request says so; `raw` replaces the whole
     body. `delay_s` passes before the first byte, `drip_s` between pieces. `cut_after` drops the connection
     after so many pieces, `done=False` ends a stream politely but without `[DONE]`, `hang` never answers.
-    `echo` answers with the request's last message, `deltas` are the pieces of a stream, else its words.
+    `echo` answers with the request's last message, `deltas` are the pieces of a stream, else its words;
+    `finish` is why a stream says that it ends.
     Where a request asks for log-probabilities, words are tokens and `positions` may replace them;
     `samples` are the texts where it asks for several, else all are `text`.
     """
@@ -65,6 +66,7 @@ class Reply:
     hang: bool = False
     echo: bool = False
     deltas: tuple[str, ...] = ()
+    finish: str = "stop"
     positions: tuple[TopLogprobs, ...] = ()
     samples: tuple[str, ...] = ()
 
@@ -197,7 +199,7 @@ def pieces(reply: Reply, request: Mapping[str, Any], *, streamed: bool) -> Itera
     words = reply.deltas or _WORD.findall(reply.text)
     deltas += [{"content": word} for word in words]
     for number, delta in enumerate([*deltas, {}]):
-        finish = "stop" if number == len(deltas) else None
+        finish = reply.finish if number == len(deltas) else None
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         chunk = {**common, "object": "chat.completion.chunk", "choices": [choice]}
         yield b"data: " + json.dumps(chunk).encode() + b"\n\n"

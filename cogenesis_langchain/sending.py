@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from cogenesis_langchain.answering import CUT, OF_CLOUD, OF_LOCAL, Answer
 from cogenesis_langchain.conversing import Conversation
 from cogenesis_langchain.deciding import decide_now
 from cogenesis_langchain.engine import Engine
@@ -22,10 +22,6 @@ from cogenesis_langchain.errors import AuditError, CloudError, GateError, GateHi
 from cogenesis_langchain.fusing import unable, written
 from cogenesis_langchain.fusion.records import drafts_text, traces_text
 from cogenesis_langchain.gate.permit import Permit
-from cogenesis_langchain.interning import intern_message
-from cogenesis_langchain.links import strip_links
-from cogenesis_langchain.placeholders import StreamRestorer
-from cogenesis_langchain.preamble import without_preamble
 from cogenesis_langchain.request import (
     NOT_SENT,
     Request,
@@ -38,7 +34,6 @@ from cogenesis_langchain.request import (
 )
 from cogenesis_langchain.sketch import parse_sketch
 from cogenesis_langchain.state import RouterState, names
-from cogenesis_langchain.streaming import emit
 from cogenesis_langchain.types import Outbound, Receipt, Route, Sketch, Step, TokenTrace
 
 
@@ -61,7 +56,7 @@ class Sending:
         told: list[Receipt] = []
         try:
             permit = request.permit(outbound, request.step(), told.append)
-            update = self._answer(request, config, outbound, permit, timings)
+            update = self._answer(Answer(request, config, timings), outbound, permit)
         except GateError as error:
             gone = [*state["stopped"], shown | stopped(error)]
             update = request.refused(error) | {"outbound": state["outbound"][:-1], "stopped": gone}
@@ -73,28 +68,22 @@ class Sending:
             update = request.stay(why(error))
         return update | {"timings": timings, "receipts": [*state["receipts"], *self._receipts(told)]}
 
-    def _answer(
-        self,
-        request: Request,
-        config: RunnableConfig,
-        outbound: Outbound,
-        permit: Permit,
-        timings: dict[str, float],
-    ) -> Update:
+    def _answer(self, answer: Answer, outbound: Outbound, permit: Permit) -> Update:
         """What comes back: a sketch, drafts, or the whole text."""
-        route = request.step().route
+        request, timings, cloud = answer.request, answer.timings, self.engine.cloud
+        step = request.step()
         # With `ask` the endpoint was not asked before the approval what it can do, else it was.
-        if request.state["ask"] and (reason := unable(request, route, probe=True)):
-            return request.stay(reason, Step(Route.SKETCH, request.step().level))
-        if route is Route.LIVE:
-            return self._conversed(request, config, Conversation(request, outbound, permit, timings), timings)
+        if request.state["ask"] and (reason := unable(request, step.route, probe=True)):
+            return request.stay(reason, Step(Route.SKETCH, step.level))
+        if step.route is Route.LIVE:
+            return self._conversed(answer, Conversation(request, outbound, permit, timings))
         with clock(timings, "cloud_ms"):
-            if route not in (Route.SKETCH, Route.FUSE):
-                return self._restored(request, config, outbound, permit, timings)
+            if step.route not in (Route.SKETCH, Route.FUSE):
+                return answer.restored(cloud.stream(outbound, permit))
             Warming(request).start()
-            if route is Route.SKETCH:
-                return {"sketch": list(parse_sketch(self.engine.cloud.send(outbound, permit)).points)}
-            drafts = drafts_text(self.engine.cloud.drafts(outbound, permit))
+            if step.route is Route.SKETCH:
+                return {"sketch": list(parse_sketch(cloud.send(outbound, permit)).points)}
+            drafts = drafts_text(cloud.drafts(outbound, permit))
             return {"drafts": self.engine.vault.put(request.scope, drafts)}
 
     def _forbidden(self, request: Request, outbound_id: str) -> str:
@@ -118,33 +107,13 @@ class Sending:
             told = self.engine.audit.ended(told)
         return [receipt.as_dict() for receipt in told]
 
-    def _restored(
-        self,
-        request: Request,
-        config: RunnableConfig,
-        outbound: Outbound,
-        permit: Permit,
-        timings: dict[str, float],
-    ) -> Update:
-        """The cloud's own text, its placeholders restored as it streams (routes mask and cloud)."""
-        restorer = StreamRestorer(self.engine.vault.table(request.scope))
-
-        def pieces() -> Iterator[str]:
-            for delta in self.engine.cloud.stream(outbound, permit):
-                if text := restorer.feed(delta):
-                    yield text
-            if text := restorer.close():
-                yield text
-
-        return self._emit(request, strip_links(pieces(), request.supplied()), config, timings)
-
     def write(self, state: RouterState, runtime: Run, config: RunnableConfig) -> Update:
         """The final text by the local model, from sketch and private context, token by token."""
-        request, timings = self._request(state, runtime), dict(state["timings"])
-        local = self.engine.config.models.local
+        request, local = self._request(state, runtime), self.engine.config.models.local
+        answer = Answer(request, config, dict(state["timings"]))
         if state["drafts"]:
             trace: list[TokenTrace] = []
-            update = self._written(request, written(request, state["drafts"], trace), config, timings)
+            update = answer.written(written(request, state["drafts"], trace))
             return update | self._traced(request, trace)
         tokens = self.engine.writer.write(
             request.prompt(Sketch(tuple(state["sketch"])).as_text() if state["sketch"] else None),
@@ -153,53 +122,19 @@ class Sending:
             temperature=local.temperature,
             cancel=runtime.context.cancel,
         )
-        return self._written(request, tokens, config, timings)
+        return answer.written(tokens)
 
-    def _conversed(
-        self, request: Request, config: RunnableConfig, talk: Conversation, timings: dict[str, float]
-    ) -> Update:
+    def _conversed(self, answer: Answer, talk: Conversation) -> Update:
         """The text of form live, and what of it the cloud was shown meanwhile."""
         trace: list[TokenTrace] = []
         try:
-            update = self._written(request, talk.written(trace), config, timings)
+            update = answer.written(talk.written(trace))
         except GateHit as hit:  # the policy blocks what the gate stops
-            return request.refused(hit) | talk.bodies()
-        return update | self._traced(request, trace) | talk.ended() | talk.bodies()
+            return answer.request.refused(hit) | talk.bodies()
+        return update | self._traced(answer.request, trace) | talk.ended() | talk.bodies()
 
     def _traced(self, request: Request, trace: list[TokenTrace]) -> Update:
         return {"trace": self.engine.vault.put(request.scope, traces_text(trace))}
-
-    def _written(
-        self, request: Request, tokens: Iterator[str], config: RunnableConfig, timings: dict[str, float]
-    ) -> Update:
-        """Streams what the local model writes, without its preambles and made-up links."""
-        made: list[float] = []
-        pieces = strip_links(without_preamble(_stamped(tokens, made)), request.supplied())
-        update = self._emit(request, pieces, config, timings)
-        if len(made) > 1:  # counted where the model gives them: links and preambles are held back in between
-            timings["tokens_per_s"] = (len(made) - 1) / max(made[-1] - made[0], 1e-9)
-        return update
-
-    def _emit(
-        self, request: Request, pieces: Iterator[str], config: RunnableConfig, timings: dict[str, float]
-    ) -> Update:
-        """Streams `pieces` to whoever listens; the whole text goes into the vault."""
-        first: list[float] = []
-
-        def timed() -> Iterator[str]:
-            for piece in pieces:
-                if not first:
-                    first.append(time.perf_counter())
-                yield piece
-
-        message_id = str(uuid.uuid4())
-        prompt = str(request.state["messages"][-1].content)
-        text = emit(timed(), handle=prompt, message_id=message_id, config=config)
-        if first:
-            timings["first_token_ms"] = (first[0] - request.context.started) * 1000
-        vault = self.engine.vault
-        message = intern_message(AIMessage(content=text, id=message_id), vault, request.scope)
-        return {"messages": [message], "text": vault.put(request.scope, text), "timings": timings}
 
     def block(self, state: RouterState, runtime: Run) -> Update:
         """Nothing is sent and nothing is written; the answer says why."""
@@ -208,10 +143,13 @@ class Sending:
         return {"messages": [AIMessage(content=said, id=str(uuid.uuid4()))]}
 
     def finish(self, state: RouterState, runtime: Run) -> Update:
-        """The run's total time; the router has been the only one to see the text."""
+        """The run's total time, and whether the text was cut; only the router has seen the text."""
         timings = dict(state["timings"])
         timings["total_ms"] = (time.perf_counter() - runtime.context.started) * 1000
         update: Update = {"timings": {name: round(value, 2) for name, value in timings.items()}}
+        if state["finish_reason"] == "length":
+            setting = OF_CLOUD if state["route"] in (Route.MASK, Route.CLOUD) else OF_LOCAL
+            update["warnings"] = [*state["warnings"], CUT.format(setting)]
         if not runtime.context.dry_run:
             update["placed"] = names(state)
         return update
@@ -238,14 +176,3 @@ class Warming:
             self._writer.warm(self._prompt, scope=self._scope, cancel=self._cancel)
         except Exception:
             return
-
-
-def _stamped(pieces: Iterator[str], times: list[float]) -> Iterator[str]:
-    """`pieces`, with the moment of each in `times`; closes them when its reader stops."""
-    try:
-        for piece in pieces:
-            times.append(time.perf_counter())
-            yield piece
-    finally:
-        if close := getattr(pieces, "close", None):
-            close()

@@ -137,6 +137,7 @@ class RouterState(TypedDict, total=False):
     drafts: str | None
     trace: str | None
     text: str | None
+    finish_reason: str | None
     timings: dict[str, float]
     receipts: list[dict[str, Any]]
     warnings: list[str]
@@ -214,6 +215,7 @@ RUN_FIELDS: dict[str, Any] = {
     "drafts": None,
     "trace": None,
     "text": None,
+    "finish_reason": None,
     "timings": {},
     "receipts": [],
     "warnings": [],

@@ -7,7 +7,8 @@ chat model is called. The handlers that serve a stream are told what a chat mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, CallbackManager
@@ -15,6 +16,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
+
+from cogenesis_langchain.types import Finish
 
 _SERVES_A_STREAM = (_StreamingCallbackHandler, _V2StreamingCallbackHandler)
 
@@ -37,7 +40,19 @@ def _stream_handlers(config: RunnableConfig) -> CallbackManager | None:
     return manager
 
 
-def emit(pieces: Iterator[str], *, handle: str, message_id: str, config: RunnableConfig) -> str:
+def ended_by(finish: Finish | None) -> dict[str, Any]:
+    """What a message's metadata say of that, in LangChain's words."""
+    return {"finish_reason": finish} if finish else {}
+
+
+def emit(
+    pieces: Iterator[str],
+    *,
+    handle: str,
+    message_id: str,
+    config: RunnableConfig,
+    ended: Callable[[], Finish | None] = lambda: None,
+) -> str:
     """Passes `pieces` through to whoever streams this run, and returns them joined.
 
     Args:
@@ -45,6 +60,7 @@ def emit(pieces: Iterator[str], *, handle: str, message_id: str, config: Runnabl
         handle: the vault handle that stands for the prompt in stream events.
         message_id: the id of the AIMessage that the node will return.
         config: the node's config, whose callbacks carry the stream handlers.
+        ended: why the text ended; asked after its last piece.
     """
     manager = _stream_handlers(config)
     if manager is None:
@@ -58,11 +74,13 @@ def emit(pieces: Iterator[str], *, handle: str, message_id: str, config: Runnabl
             said.append(piece)
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece, id=message_id))
             run.on_llm_new_token(piece, chunk=chunk)
-        last = AIMessageChunk(content="", id=message_id, chunk_position="last")
-        run.on_llm_new_token("", chunk=ChatGenerationChunk(message=last))
+        why = ended_by(ended())
+        last = AIMessageChunk(content="", id=message_id, chunk_position="last", response_metadata=why)
+        run.on_llm_new_token("", chunk=ChatGenerationChunk(message=last, generation_info=why))
     except BaseException as error:
         run.on_llm_error(RuntimeError(type(error).__name__))  # its own words may quote the text
         raise
     text = "".join(said)
-    run.on_llm_end(LLMResult(generations=[[ChatGeneration(message=AIMessage(content=text, id=message_id))]]))
+    message = AIMessage(content=text, id=message_id, response_metadata=why)
+    run.on_llm_end(LLMResult(generations=[[ChatGeneration(message=message, generation_info=why)]]))
     return text

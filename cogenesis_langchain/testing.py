@@ -20,7 +20,7 @@ from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.recording import Recorded, RecordingCloud
 from cogenesis_langchain.replies import SKETCH, Able, Reply
 from cogenesis_langchain.tap import SocketTap
-from cogenesis_langchain.types import ContextItem, KnownValue, PrivateSpan
+from cogenesis_langchain.types import ContextItem, KnownValue, Pieces, PrivateSpan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,18 +124,20 @@ class FakeWriter:
         temperature: float = 0.7,  # noqa: ARG002 - the writer protocol
         seed: int | None = None,  # noqa: ARG002 - the writer protocol
         cancel: threading.Event | None = None,
-    ) -> Iterator[str]:
+    ) -> Pieces:
         """Yield at most `max_tokens` words of the prompt; holds the lock for the whole stream."""
         with self._lock:
             self.prompts.append((scope, _flat(prompt)))
             if self.error is not None:
                 raise self.error
-            for word in _words_of(prompt)[:max_tokens]:
+            words = _words_of(prompt)
+            for word in words[:max_tokens]:
                 if cancel is not None and cancel.is_set():
-                    return
+                    return None
                 if self.delay_s:
                     time.sleep(self.delay_s)
                 yield word
+            return "stop" if len(words) <= max_tokens else "length"
 
     @contextmanager
     def steps(

@@ -7,6 +7,7 @@ text: what may hold it is a `Secret`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NoReturn
@@ -196,6 +197,18 @@ class Sketch:
     def as_text(self) -> str:
         """Numbered lines, the form the local model reads."""
         return "\n".join(f"{i}. {point}" for i, point in enumerate(self.points, 1))
+
+
+Finish = Literal["stop", "length"]
+"""Why a text ends: its model has finished it, or a limit of tokens cut it."""
+Pieces = Generator[str, None, Finish | None]
+"""A text as it is written; what it returns is None where nobody knows why it ended."""
+
+
+def finish_of(reason: object) -> Finish | None:
+    """What a server's `finish_reason` says of that."""
+    known: tuple[Finish, ...] = ("stop", "length")
+    return next((one for one in known if one == reason), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ combined; elsewhere the local model writes alone. Whatever is wrong with the dra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cogenesis_langchain.fuse.sampling import Drawn, Sampler
@@ -14,7 +14,7 @@ from cogenesis_langchain.fusion.combiners import Combiner, Facts, Fused
 from cogenesis_langchain.fusion.distributions import Floats, Listed, log_softmax
 from cogenesis_langchain.fusion.records import decided
 from cogenesis_langchain.fusion.syncing import Follow, Place
-from cogenesis_langchain.types import Draft, TokenTrace
+from cogenesis_langchain.types import Draft, Finish, Pieces, TokenTrace
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def fuse_draft(
     drafted_at: float = 1.0,
     cancel: Cancel | None = None,
     trace: list[TokenTrace] | None = None,
-) -> Iterator[str]:
+) -> Pieces:
     """Yields the text in pieces of whole characters; `trace` gets one entry for each token.
 
     `drafted_at` is the temperature at which the cloud drew the drafts, as far as it is known.
@@ -40,22 +40,26 @@ def fuse_draft(
     Raises WriterError as the steps do.
     """
     follow, sample, out = Follow(drafts), Sampler(temperature, seed), TextOut(steps.stop)
+    finish: Finish | None = "length"
     for written in range(min(max_tokens, steps.room)):
         if is_set(cancel):
+            finish = None
             break
         token, seen = next_token(steps, follow.here(), combiner, sample, position=written, at=drafted_at)
         if steps.ends(token):
+            finish = "stop"
             break
         if trace is not None:
             trace.append(seen)
         if text := out.feed(steps.pieces[token]):
             yield text
         if out.stopped:
-            return
+            return "stop"
         follow.advance(steps.pieces[token])
         steps.feed(token)
     if text := out.close():
         yield text
+    return finish
 
 
 def next_token(

@@ -10,7 +10,7 @@ At a trusted endpoint S is T: one sequence, no budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +23,7 @@ from cogenesis_langchain.fusion.distributions import LEAST_LEFT, NEVER, Floats, 
 from cogenesis_langchain.fusion.records import decided
 from cogenesis_langchain.fusion.shadow import Budget, Law, Shadow, Shares, Uniform
 from cogenesis_langchain.fusion.syncing import LEAST, common_end
-from cogenesis_langchain.types import TokenTrace, TopLogprobs
+from cogenesis_langchain.types import Finish, Pieces, TokenTrace, TopLogprobs
 from cogenesis_langchain.writer.parts import Cancel, TextOut, is_set
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def fuse_live(
     trace: list[TokenTrace] | None = None,
     uniform: Uniform | None = None,
     budget: Budget | None = None,
-) -> Iterator[str]:
+) -> Pieces:
     """Pieces of the text as it is written. Cancellable between tokens.
 
     Args:
@@ -102,13 +102,15 @@ def fuse_live(
     cloud = Asking(ask, live, steps.vocabulary.tokens.begins, budget)
     run = _Run(steps, cloud, shadow, combiner, private, public_taste)
     out = TextOut(steps.stop)
+    finish: Finish | None = "length"
     for _ in range(min(max_tokens, steps.room)):
         if is_set(cancel):
-            return
+            return None
         place = run.place()
         law = taste.law(place.scores)
         token = taste.draw(law)
         if steps.ends(token):
+            finish = "stop"
             break
         record = run.take(token, law, place)
         if trace is not None:
@@ -116,9 +118,10 @@ def fuse_live(
         if text := out.feed(record.piece):
             yield text
         if out.stopped:
-            return
+            return "stop"
     if rest := out.close():
         yield rest
+    return finish
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from cogenesis_langchain.chat_templates import ChatTemplate
 from cogenesis_langchain.errors import WriterError
+from cogenesis_langchain.types import Finish, Pieces
 from cogenesis_langchain.writer.live import LiveState, Tokens, tokens_of
 from cogenesis_langchain.writer.llama import Llama, default_threads
 from cogenesis_langchain.writer.parts import (
@@ -150,7 +151,7 @@ class LlamaCppWriter:
         temperature: float = 0.7,
         seed: int | None = None,
         cancel: Cancel | None = None,
-    ) -> Iterator[str]:
+    ) -> Pieces:
         """Yields the answer in pieces of whole characters, until the model stops or the room is used up.
 
         Args:
@@ -167,28 +168,29 @@ class LlamaCppWriter:
         tokens = self._tokens(llama, prompt)
         with self._turnstile.foreground(cancel) as entered:
             if not entered or not self._read(llama, scope, tokens, cancel):
-                return
+                return None
             room = min(max_tokens, llama.n_ctx - len(self._live.tokens))
             with llama.sampler(temperature, seed) as sample:
-                yield from self._stream(llama, sample, room, cancel)
+                return (yield from self._stream(llama, sample, room, cancel))
 
-    def _stream(
-        self, llama: Llama, sample: Callable[[], int], room: int, cancel: Cancel | None
-    ) -> Iterator[str]:
+    def _stream(self, llama: Llama, sample: Callable[[], int], room: int, cancel: Cancel | None) -> Pieces:
         """The decoding loop; the prompt is read. Token by token: sample, show, feed."""
         out = TextOut(self._template.stop)
+        finish: Finish | None = "length"
         for left in range(room, 0, -1):
             token = sample()
             if llama.ends(token) or is_set(cancel):
+                finish = "stop" if llama.ends(token) else None
                 break
             if text := out.feed(llama.piece(token)):
                 yield text
             if out.stopped:
-                return
+                return "stop"
             if left > 1:
                 self._live.feed(llama, [token])
         if text := out.close():
             yield text
+        return finish
 
     @contextmanager
     def steps(

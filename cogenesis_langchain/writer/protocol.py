@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from cogenesis_langchain.types import Pieces
 from cogenesis_langchain.writer.parts import Cancel, Prompt
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Writer(Protocol):
         temperature: float = 0.7,
         seed: int | None = None,
         cancel: Cancel | None = None,
-    ) -> Iterator[str]:
+    ) -> Pieces:
         """Pieces of text as they are written; closing the iterator frees the model for the next caller."""
         ...
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cogenesis_langchain.endpoints import tls_context
 from cogenesis_langchain.errors import ConfigError, WriterError
+from cogenesis_langchain.types import Pieces, finish_of
 from cogenesis_langchain.writer.parts import Cancel, Prompt
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class RemoteWriter:
         temperature: float = 0.7,
         seed: int | None = None,
         cancel: Cancel | None = None,
-    ) -> Iterator[str]:
+    ) -> Pieces:
         """Yields the answer as the server streams it; closing the iterator closes the connection.
 
         Raises:
@@ -95,22 +96,23 @@ class RemoteWriter:
         body = self._body(prompt, max_tokens, temperature) | {"stream": True}
         if seed is not None:
             body["seed"] = seed
-        finished = False
+        finish: object = None
         with closing(self._post(body, "text/event-stream")) as lines:
             for line in lines:
                 if cancel is not None and cancel.is_set():
-                    return
+                    return None
                 if not line.startswith("data:"):
                     continue
                 data = line[5:].strip()
                 if data == "[DONE]":
-                    return
+                    return finish_of(finish)
                 text, ends = _delta(data)
-                finished = finished or ends
+                finish = ends or finish
                 if text:
                     yield text
-        if not finished:
+        if not finish:
             raise WriterError("the local model's endpoint broke off in the middle of the text")
+        return finish_of(finish)
 
     def choose(self, prompt: Prompt, options: Sequence[str], *, scope: str = "") -> str:
         """One of the options, by a JSON schema with an enum; the answer is checked against them.
@@ -255,10 +257,10 @@ def _lines(response: httpx.Response) -> Iterator[str]:
     yield held
 
 
-def _delta(data: str) -> tuple[str, bool]:
-    """Text of one event, and whether the server says that the answer ends here."""
+def _delta(data: str) -> tuple[str, object]:
+    """Text of one event, and why the answer ends here, if the server says so."""
     with suppress(ValueError, LookupError, TypeError, AttributeError):
         event = json.loads(data)
         choice = event["choices"][0] if event.get("choices") else {}
-        return str((choice.get("delta") or {}).get("content") or ""), bool(choice.get("finish_reason"))
+        return str((choice.get("delta") or {}).get("content") or ""), choice.get("finish_reason")
     raise WriterError("the local model's endpoint sent an event that is no JSON")

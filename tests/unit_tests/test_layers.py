@@ -47,6 +47,7 @@ FRAMEWORK_ROOMS = {
     "graph",
     "nodes",
     "sending",
+    "answering",
     "request",
     "state",
     "interning",

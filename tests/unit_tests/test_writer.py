@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.testing import FakeDetector, FakeWriter
+from cogenesis_langchain.types import Finish, Pieces
 from cogenesis_langchain.writer import local as writer_module
 from cogenesis_langchain.writer.llama import CHUNK, Llama
 from cogenesis_langchain.writer.local import LlamaCppWriter, RemoteWriter, Turn, Writer
@@ -199,6 +200,30 @@ def test_the_answer_never_outgrows_the_room(writer: LlamaCppWriter) -> None:
     used = len(writer._tokens(llama(writer), fits))
     fits = prompt("x", "c" * (room + 998 - used))
     assert "".join(writer.write(fits, scope="ada")) == "ok"
+
+
+def ending(pieces: Pieces) -> Finish | None:
+    """What a text says at its end."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return cast("Finish | None", end.value)
+
+
+@pytest.mark.parametrize(("tokens", "reason"), [(2, "length"), (3, "length"), (4, "stop")])
+def test_a_text_says_why_it_ends(writer: LlamaCppWriter, tokens: int, reason: str) -> None:
+    """By itself after `ok.`, or at a limit; with three tokens nobody knows whether it was through."""
+    assert ending(writer.write(prompt("x"), scope="ada", max_tokens=tokens)) == reason
+
+
+def test_a_stopped_text_gives_no_reason(writer: LlamaCppWriter) -> None:
+    """The caller knows."""
+    cancel = threading.Event()
+    pieces = writer.write(prompt("x"), scope="ada", cancel=cancel)
+    next(pieces)
+    cancel.set()
+    assert ending(pieces) is None
 
 
 def test_closing_a_stream_frees_the_model(writer: LlamaCppWriter) -> None:

@@ -88,6 +88,20 @@ def test_text_comes_in_pieces_as_it_is_streamed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"), [("stop", "stop"), ("length", "length"), ("content_filter", None), (7, None)]
+)
+@pytest.mark.parametrize("last", ["", "data: [DONE]\n\n"])
+def test_why_a_text_ends_is_passed_on(said: Any, kept: str | None, last: str) -> None:
+    """As far as it is known what the server means."""
+    with server(event("Dear") + event("", said) + last) as (url, _):
+        pieces = RemoteWriter(url, "m").write(PROMPT, scope="u")
+        assert next(pieces) == "Dear"
+        with pytest.raises(StopIteration) as end:
+            next(pieces)
+    assert end.value.value == kept
+
+
 def test_cancel_and_close_end_the_stream() -> None:
     """A set cancel ends the text; a reader that stops early closes the connection without an error."""
     cancel = threading.Event()
