@@ -33,6 +33,24 @@ _RIDGE = 3.0
 _NOISE = 1e-5  # what is smaller is rounding
 
 
+class _Words:
+    """Documents by a vectorizer of scikit-learn, to be compared with texts."""
+
+    def __init__(self, vectorizer: Any, documents: Sequence[str]) -> None:
+        self._vectorizer, self._size = vectorizer, len(documents)
+        try:
+            self._known = vectorizer.fit_transform(documents)
+        except ValueError:
+            self._known = None
+
+    def cosines(self, texts: Sequence[str]) -> Array:
+        """(texts, documents) What they have in common; nothing where the documents hold no word at all."""
+        if self._known is None:
+            return np.zeros((len(texts), self._size))
+        cosines: Array = (self._vectorizer.transform(texts) @ self._known.T).toarray()
+        return cosines
+
+
 @dataclass(frozen=True)
 class Holdings:
     """What the attacker knows of each person, in the forms that are compared; made once for all methods.
@@ -61,6 +79,23 @@ class Holdings:
         texts = ["\n".join(t for _, t in p.writings) for p in self.persons]
         bare = [f"{p.profile}\n{t}" for p, t in zip(self.persons, titles, strict=True)]
         return {"profile": bare, "writings": [f"{b}\n{t}" for b, t in zip(bare, texts, strict=True)]}
+
+    @cached_property
+    def words(self) -> dict[str, _Words]:
+        """The same by their words, and by the letters of these."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        settings: dict[str, dict[str, Any]] = {
+            "words": {"ngram_range": (1, 2), "stop_words": "english"},
+            "letters": {"analyzer": "char_wb", "ngram_range": (3, 5), "max_features": 200_000},
+        }
+        return {
+            f"{unit} {source}": _Words(
+                TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options), documents
+            )
+            for unit, options in settings.items()
+            for source, documents in self.documents.items()
+        }
 
     @cached_property
     def chunks(self) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
@@ -134,31 +169,12 @@ def overlap(texts: Sequence[str], others: Sequence[str]) -> Array:
     """(texts, others) Cosines of their words, rare ones weighing more."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return _cosines(TfidfVectorizer(sublinear_tf=True, stop_words="english"), texts, others)
-
-
-def _cosines(vectorizer: Any, texts: Sequence[str], others: Sequence[str]) -> Array:
-    """(texts, others) What the vectorizer finds in common; nothing where the others hold no word at all."""
-    try:
-        against = vectorizer.fit_transform(others)
-    except ValueError:
-        return np.zeros((len(texts), len(others)))
-    cosines: Array = (vectorizer.transform(texts) @ against.T).toarray()
-    return cosines
+    return _Words(TfidfVectorizer(sublinear_tf=True, stop_words="english"), others).cosines(texts)
 
 
 def _by_words(seen: Sequence[Seen], held: Holdings) -> dict[str, Any]:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    texts, found = [one.text for one in seen], {}
-    settings: dict[str, dict[str, Any]] = {
-        "words": {"ngram_range": (1, 2), "stop_words": "english"},
-        "letters": {"analyzer": "char_wb", "ngram_range": (3, 5), "max_features": 200_000},
-    }
-    for unit, options in settings.items():
-        for source, documents in held.documents.items():
-            vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
-            found[f"tfidf {unit} {source}"] = _cosines(vectorizer, texts, documents)
+    texts = [one.text for one in seen]
+    found = {f"tfidf {name}": words.cosines(texts) for name, words in held.words.items()}
     for source in held.documents:
         found[f"tfidf both {source}"] = found[f"tfidf words {source}"] + found[f"tfidf letters {source}"]
     return found
