@@ -2,19 +2,22 @@
 
 What is covered: how many candidates with log-probabilities it gives, whether several samples come of one
 request, and in which dialect it goes on with a text. What it refuses (status 400 and the like) it cannot;
-where it is down, slow or refuses the key, nothing is concluded. What cannot be done is asked again by the
-next process. The bytes are pinned (`probe.v1.txt`), tell nothing about anybody and have receipts like all
-others, in nobody's account.
+where it is down, slow or refuses the key, nothing is concluded. What cannot be done is asked again after an
+hour. The bytes are pinned (`probe.v1.txt`) and tell nothing about anybody; they have receipts like all
+others, in the account of the user for whose text they are sent.
 """
 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from cogenesis_langchain.cloud import Cloud
 from cogenesis_langchain.errors import CloudError
@@ -36,25 +39,29 @@ from cogenesis_langchain.types import (
 PROMPT = "probe.v1.txt"
 LISTS = (200, LISTED, 5)
 """How many candidates are asked for, until an endpoint gives them."""
+AGAIN_S = 3600.0
+"""How long an endpoint that could not do something is not asked again."""
 _TOKENS = 4
 _CANNOT = frozenset({200, 400, 404, 405, 415, 422, 500, 501})  # 200: an answer that is of no use
 _NEXT = b","  # how the pinned text goes on; no new answer begins so
 
 
-def ask(cloud: Cloud, *, live: bool = False) -> Capabilities:
+def ask(cloud: Cloud, *, live: bool = False, user: str = "") -> Capabilities:
     """What the endpoint of `cloud` can do; without `live` nobody asks how it goes on with a text.
 
-    Two to ten small requests. Raises as `Cloud.drafts` does where nothing can be concluded.
+    Two to ten small requests in the account of `user`. Raises as `Cloud.drafts` does where nothing can be
+    concluded.
     """
+    tried = partial(_tried, cloud, user)
     messages, begun = _pinned()
     for listed in LISTS:
-        one = _tried(cloud, Route.FUSE, cloud.prepare(messages, max_tokens=_TOKENS, logprobs=listed))
+        one = tried(Route.FUSE, cloud.prepare(messages, max_tokens=_TOKENS, logprobs=listed))
         if chat := _given(one, listed):
             break
     samples = False
     if chat:
         two = cloud.prepare(messages, max_tokens=_TOKENS, logprobs=chat, samples=2)
-        samples = len(_tried(cloud, Route.FUSE, two)) == 2
+        samples = len(tried(Route.FUSE, two)) == 2
     if not live:
         return Capabilities(chat, 0, samples)
 
@@ -62,7 +69,7 @@ def ask(cloud: Cloud, *, live: bool = False) -> Capabilities:
         body = cloud.prepare_continuation(
             messages, begun, max_tokens=_TOKENS, dialect=dialect, logprobs=listed
         )
-        drafts = _tried(cloud, Route.LIVE, body)
+        drafts = tried(Route.LIVE, body)
         return _given(drafts, listed) if drafts and drafts[0].text.startswith(_NEXT) else 0
 
     return _continued(Capabilities(chat, 0, samples), goes_on)
@@ -89,10 +96,12 @@ def _pinned() -> tuple[list[CloudMessage], Sendable]:
     return asked, Sendable(begun, "frame")
 
 
-def _tried(cloud: Cloud, route: Route, outbound: Outbound) -> tuple[Draft, ...]:
+def _tried(cloud: Cloud, user: str, route: Route, outbound: Outbound) -> tuple[Draft, ...]:
     """What comes back; empty where the endpoint cannot do this."""
     nothing = _Nothing()
-    permit = Permit(outbound.sha256, outbound.endpoint, route, nothing, nothing, bits=0.0, about="probe")
+    permit = Permit(
+        outbound.sha256, outbound.endpoint, route, nothing, nothing, bits=0.0, about="probe", user=user
+    )
     try:
         return cloud.drafts(outbound, permit)
     except CloudError as error:
@@ -120,25 +129,54 @@ class _Nothing:
 
 
 class Kept:
-    """What endpoints were found to be able to do, in a small file. Holds nothing about any user."""
+    """What endpoints were found to be able to do, in a small file. Holds nothing about any user.
+
+    What an endpoint can do is kept for good, what it cannot for `AGAIN_S` seconds. Where the disk refuses,
+    this process knows it all the same.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._seen: dict[str, Any] = {}
+        self._asking = threading.Lock()
+
+    def of(self, cloud: Cloud, model: str, *, live: bool, user: str = "", anew: bool = False) -> Capabilities:
+        """What is known of `cloud`, else what it answers now; one at a time asks. Raises as `ask` does."""
+        with self._asking:
+            found = None if anew else self.get(cloud.endpoint, model, live=live)
+            if found is None:
+                found = ask(cloud, live=live, user=user)
+                self.put(cloud.endpoint, model, found, live=live)
+            return found
 
     def get(self, endpoint: str, model: str, *, live: bool) -> Capabilities | None:
-        """What is known of `model` at `endpoint`; None where it was not asked, or could not do it then."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            found = Capabilities(**json.loads(self._path.read_bytes())[f"{endpoint} {model}"])
-            if found.continuation in (*get_args(Dialect), None) and found.chat_logprobs >= 1:
-                return None if live and found.continuation is None else found
-        return None
+        """What is known of `model` at `endpoint`; None where it is to be asked."""
+        name = f"{endpoint} {model}"
+        kept = None
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
+            kept = _read(json.loads(self._path.read_bytes()).get(name), live)
+        return kept or _read(self._seen.get(name), live)
 
-    def put(self, endpoint: str, model: str, found: Capabilities) -> None:
-        """Keep it; a disk that refuses is no reason to fail, the next process asks again."""
+    def put(self, endpoint: str, model: str, found: Capabilities, *, live: bool) -> None:
+        """Keep what was found; `live` says whether it was asked how it goes on with a text."""
+        name, entry = f"{endpoint} {model}", asdict(found) | {"live": live, "asked": time.time()}
+        self._seen[name] = entry
         with suppress(OSError):
             kept: dict[str, object] = {}
             with suppress(OSError, ValueError, RecursionError):
                 kept = dict(json.loads(self._path.read_bytes()))
-            kept[f"{endpoint} {model}"] = asdict(found)
+            kept[name] = entry
             make_folder(self._path.parent)
             write_whole(self._path, json.dumps(kept, indent=1).encode(), durable=False)
+
+
+def _read(entry: Any, live: bool) -> Capabilities | None:
+    """An entry as far as it may still be believed; it may be of an earlier version, or of anybody."""
+    with suppress(ValueError, KeyError, TypeError):
+        found = Capabilities(**{one.name: entry[one.name] for one in fields(Capabilities)})
+        if found.continuation in (*get_args(Dialect), None) and found.chat_logprobs >= 0:
+            able = found.chat_logprobs > 0 and (found.continuation is not None or not live)
+            asked = entry.get("live") is True or not live
+            if able or (asked and 0 <= time.time() - entry.get("asked", 0) < AGAIN_S):
+                return found
+    return None

@@ -217,23 +217,22 @@ class Engine:
         cloud = self.config.models.cloud
         return cloud is not None and self.config.privacy.lists(cloud.base_url)
 
-    def capabilities(self, *, probe: bool = True) -> Capabilities | None:
+    def capabilities(self, *, probe: bool = True, anew: bool = False, user: str = "") -> Capabilities | None:
         """What the cloud can do for route fuse; None where that is not known and `probe` is False.
 
-        Asked once, with constant bytes through the gate, and kept. Raises what a send raises.
+        Asked once for `user`, with constant bytes through the gate, and kept; `anew` asks whatever is kept.
+        Raises what a send raises.
         """
-        from cogenesis_langchain import capabilities
+        from cogenesis_langchain.capabilities import Kept
 
         given: Capabilities | None = self._found("capabilities")
-        cloud = self.config.models.cloud
+        cloud, live = self.config.models.cloud, self.config.fuse.live.allow
         if given is not None or cloud is None:
             return given
-        kept, live = capabilities.Kept(self.data_dir / "capabilities.json"), self.config.fuse.live.allow
-        found = kept.get(self.cloud.endpoint, cloud.model, live=live)
-        if found is None and probe:
-            found = capabilities.ask(self.cloud, live=live)
-            kept.put(self.cloud.endpoint, cloud.model, found)
-        return found if found is None else self._room("capabilities", lambda: found)
+        kept = self._room("abilities", lambda: Kept(self.data_dir / "capabilities.json"))
+        if probe:
+            return kept.of(self.cloud, cloud.model, live=live, user=user, anew=anew)
+        return kept.get(self.cloud.endpoint, cloud.model, live=live)
 
     def combiner(self, vocabulary: TokenVocabulary | None = None) -> Combiner:
         """How route `fuse` joins two distributions, over a local vocabulary. ConfigError for a bad file."""

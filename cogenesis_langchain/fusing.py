@@ -56,7 +56,8 @@ def continuation(request: Request, messages: list[CloudMessage], shadow: str) ->
     """The body that asks to go on with `shadow`, which `conversing` releases. Raises as `prepare`."""
     engine = request.engine
     prefix = Sendable(shadow, "trusted" if request.trusted else "shadow")
-    can = engine.capabilities(probe=bool(shadow))  # what nobody asked yet is not asked for a first body
+    # What nobody asked yet is not asked for a first body.
+    can = engine.capabilities(probe=bool(shadow), user=request.user)
     return engine.cloud.prepare_continuation(
         messages,
         prefix,
@@ -94,7 +95,7 @@ def unable(request: Request, route: Route, *, probe: bool) -> str:
     engine.combiner()
     if not probe:
         return ""
-    can = engine.capabilities() or Capabilities()
+    can = engine.capabilities(user=request.user) or Capabilities()
     if route is Route.LIVE:
         return NO_CONTINUATION if can.continuation is None else ""
     return "" if can.chat_logprobs else NO_LOGPROBS

@@ -196,7 +196,7 @@ def _fusion(engine: Any, probe: bool) -> Iterator[Finding]:
         return
     again = "then `cogenesis doctor --probe`"
     try:
-        can = engine.capabilities(probe=probe)
+        can = engine.capabilities(probe=probe, anew=True)
     except (CoGenesisError, OSError) as error:
         yield Finding("fusion", "note", str(error), f"see to that, {again}")
         return

@@ -120,30 +120,67 @@ def test_what_was_found_is_kept_by_endpoint_and_model(tmp_path: Path) -> None:
     """The next process need not ask; another model or address does."""
     kept = Kept(tmp_path / "new" / "capabilities.json")
     can = Capabilities(20, 0, True, "vllm")
-    kept.put("https://a.example/v1", "m", can)
-    kept.put("https://b.example/v1", "m", Capabilities(5))
+    kept.put("https://a.example/v1", "m", can, live=True)
+    kept.put("https://b.example/v1", "m", Capabilities(5), live=False)
     again = Kept(tmp_path / "new" / "capabilities.json")
     assert again.get("https://a.example/v1", "m", live=True) == can
     assert again.get("https://b.example/v1", "m", live=False) == Capabilities(5)
     assert again.get("https://a.example/v1", "other", live=False) is None
 
 
-def test_what_it_could_not_do_is_asked_again(tmp_path: Path) -> None:
-    """Servers learn; nothing found is no reason to keep quiet for ever."""
+CANNOT = [(Capabilities(), False), (Capabilities(), True), (Capabilities(20, 0, True), True)]
+
+
+@pytest.mark.parametrize(("found", "live"), CANNOT)
+def test_what_it_could_not_do_is_asked_again_after_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Capabilities, live: bool
+) -> None:
+    """Servers learn; until then neither this process nor the next one asks for nothing."""
+    now = 1_000_000.0
+    monkeypatch.setattr(capabilities.time, "time", lambda: now)
+    path = tmp_path / "capabilities.json"
+    kept = Kept(path)
+    kept.put("e", "m", found, live=live)
+    for one in (kept, Kept(path)):
+        now = 1_000_000.0 + capabilities.AGAIN_S - 1
+        assert one.get("e", "m", live=live) == found
+        now += 1
+        assert one.get("e", "m", live=live) is None
+        now = 999_999.0  # somebody has set the clock back
+        assert one.get("e", "m", live=live) is None
+
+
+def test_what_nobody_asked_is_no_failure(tmp_path: Path) -> None:
+    """Who was asked for drafts alone may well go on with a text."""
     kept = Kept(tmp_path / "capabilities.json")
-    kept.put("e", "m", Capabilities())
-    assert kept.get("e", "m", live=False) is None
-    kept.put("e", "m", Capabilities(20))
+    kept.put("e", "m", Capabilities(20), live=False)
+    assert kept.get("e", "m", live=False) == Capabilities(20)
     assert kept.get("e", "m", live=True) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"e m": 5}', b'{"e m": {"chat_logprobs": "x"}}'])
+def test_a_disk_that_refuses_is_no_reason_to_ask_again(tmp_path: Path) -> None:
+    """This process knows what it was told."""
+    (tmp_path / "file").write_text("no folder")
+    kept = Kept(tmp_path / "file" / "capabilities.json")
+    kept.put("e", "m", Capabilities(), live=False)
+    assert kept.get("e", "m", live=False) == Capabilities()
+
+
+BROKEN = [
+    b"", b"\xff", b"[]", b'{"e m": 5}', b'{"e m": {"chat_logprobs": "x"}}', b'{"e m": {"chat_logprobs": 20}}',
+    b'{"e m": {"chat_logprobs": "x", "completions_logprobs": 0, "samples": true, "continuation": null}}',
+    b'{"e m": {"chat_logprobs": 20, "completions_logprobs": 0, "samples": true, "continuation": "own"}}',
+    b'{"e m": {"chat_logprobs": 0, "completions_logprobs": 0, "samples":1, "continuation": null,"asked":""}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", BROKEN)
 def test_a_broken_file_is_no_knowledge(tmp_path: Path, content: bytes) -> None:
     """It is written anew."""
     path = tmp_path / "capabilities.json"
     path.write_bytes(content)
     assert Kept(path).get("e", "m", live=False) is None
-    Kept(path).put("e", "m", Capabilities(20))
+    Kept(path).put("e", "m", Capabilities(20), live=False)
     assert Kept(path).get("e", "m", live=False) == Capabilities(20)
 
 
@@ -160,3 +197,28 @@ def test_an_engine_asks_once(make_engine: Callable[..., Any], cloud: RecordingCl
     assert engine.capabilities() == found
     assert make_engine().capabilities(probe=False) == found
     assert len(cloud.bodies) == sent
+
+
+def test_a_failure_is_not_repeated_until_somebody_asks_for_it(
+    make_engine: Callable[..., Any], cloud: RecordingCloud
+) -> None:
+    """It takes three requests to tell; then only `anew` asks, and finds what has changed."""
+    cloud.able = Able(listed=0)
+    assert make_engine().capabilities() == Capabilities()
+    assert len(cloud.bodies) == len(capabilities.LISTS)
+    cloud.able = Able()
+    assert make_engine().capabilities() == Capabilities()
+    assert len(cloud.bodies) == len(capabilities.LISTS)
+    found = make_engine().capabilities(anew=True)
+    assert found.chat_logprobs
+    assert make_engine().capabilities() == found
+
+
+def test_a_probe_is_a_request_of_who_asked(make_engine: Callable[..., Any]) -> None:
+    """It counts in that user's account and in nobody else's, so that it cannot use up what others may ask."""
+    engine = make_engine()
+    engine.capabilities(user="dana")
+    (account,) = engine.audit.ledger()
+    assert account.user == engine.audit.ledger("dana")[0].user
+    assert (account.spent.requests, account.spent.bits) == (len(engine.audit.receipts(user="dana")), 0.0)
+    assert engine.audit.ledger("boris") == []

@@ -695,7 +695,12 @@ def test_doctor_asks_the_cloud_only_when_told(cogenesis: Run, healthy: Engine, c
     (finding,) = checks(cogenesis("doctor", "--probe", "--json"))["fusion"]
     assert (finding["status"], "20 candidates" in finding["message"]) == ("ok", True)
     assert "form live is not allowed" in finding["message"]  # nobody asked whether it could be
-    assert cloud.bodies
+    sent = len(cloud.bodies)
+    assert sent
+    assert "20 candidates" in checks(cogenesis("doctor", "--json"))["fusion"][0]["message"]
+    assert len(cloud.bodies) == sent
+    cogenesis("doctor", "--probe", "--json")  # servers change
+    assert len(cloud.bodies) == 2 * sent
     healthy._rooms["capabilities"] = Capabilities()
     (finding,) = checks(cogenesis("doctor", "--json"))["fusion"]
     assert finding["status"] == "note"

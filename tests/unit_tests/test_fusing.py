@@ -193,6 +193,19 @@ def test_an_endpoint_without_logprobs_is_asked_for_a_sketch(
     assert any("log-probabilities" in warning for warning in found["warnings"])
 
 
+def test_a_failed_probe_is_charged_once_to_who_asked(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """The next process sketches at once, and what one user's probe used up is still there for another."""
+    cloud.able = Able(listed=0)
+    sections = {"routing": routed("fuse"), "privacy": {"ledger": {"max_requests_per_day": 5}}}
+    for sent in (4, 5):  # three for the probe, one for each sketch
+        found = router_of(make_engine(**sections)).invoke(ASKED)
+        assert (found["route"], len(cloud.bodies)) == ("sketch", sent)
+    assert router_of(make_engine(**sections)).invoke(ASKED)["route"] == "local"
+    engine = make_engine({"store": MemoryStore([ContextItem("note", "a note")], user="boris")}, **sections)
+    found = create_privacy_router(engine=engine, user_id="boris").invoke(ASKED)
+    assert (found["route"], len(cloud.bodies)) == ("sketch", 6)
+
+
 def test_a_writer_behind_a_server_sketches(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
     """Without next-token distributions nothing can be fused; the message says what would help."""
 
