@@ -41,8 +41,8 @@ test: models  ## the whole test suite but the minutes-long ones
 test-quick: $(READY)  ## the unit tests: no models, no sockets
 	$(BIN)/python -m pytest tests/unit_tests
 
-test-full: models  ## everything
-	$(BIN)/python -m pytest
+test-full: models  ## everything, with other generated examples in every run
+	HYPOTHESIS_PROFILE=fresh $(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, and who may import whom
 	$(BIN)/ruff check .

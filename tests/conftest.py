@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.config import load
@@ -26,8 +27,18 @@ from cogenesis_langchain.testing import (
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # no test touches the system's keyring
 
+_UNTIMED = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.register_profile("fresh", _UNTIMED, print_blob=True)  # `make test-full`: others in every run
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
 USER = "dana"
 INSTRUCTION = "Please write an invitation to my birthday party on Saturday at our house."
+
+SHORT = "1. Greet\n2. Say why\n3. Ask for an answer\n4. Close"
+"""A sketch of few words: what costs most in a stream is the client's reading of each."""
 
 
 def policy(base_url: str, store: Path, /, **changes: Any) -> dict[str, Any]:
@@ -60,7 +71,7 @@ def routed(route: str, **action: Any) -> dict[str, Any]:
 @pytest.fixture
 def cloud() -> Iterator[RecordingCloud]:
     """A real HTTP server on loopback that keeps every byte."""
-    with RecordingCloud() as server:
+    with RecordingCloud(default=SHORT) as server:
         yield server
 
 

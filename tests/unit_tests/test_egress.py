@@ -34,8 +34,9 @@ from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.sections import EnvironmentKey
 from cogenesis_langchain.settings import CloudModelConfig
 from cogenesis_langchain.sketch import sketch_messages
-from cogenesis_langchain.testing import SKETCH, FakeDetector, RecordingCloud, Reply, canaries, leaked
+from cogenesis_langchain.testing import FakeDetector, RecordingCloud, Reply, canaries, leaked
 from cogenesis_langchain.types import CloudMessage, Outbound, Sendable
+from tests.conftest import SHORT
 
 TASK = Sendable("Write an invitation about a birthday party.", "generalize")
 CANARY = {known.type: known.value for known in canaries()}
@@ -116,7 +117,7 @@ def test_exactly_the_prepared_bytes_arrive(
     cloud = make(server.base_url)
     outbound = cloud.prepare(sketch_messages(TASK), stream=stream)
     answers = [cloud.send(outbound, permit(outbound)), asyncio.run(cloud.asend(outbound, permit(outbound)))]
-    assert answers == [SKETCH, SKETCH]
+    assert answers == [SHORT, SHORT]
     assert server.bodies == [outbound.body.encode()] * 2
     assert [entry.body for entry in audit.receipts("dana")] == [outbound.body] * 2
     assert statuses(audit) == ["sent", "sent"]
@@ -146,7 +147,7 @@ def test_o_series_models_replay(server: RecordingCloud, make: Callable[..., Clou
     """Where the client renames the system role, the prepared body still passes its own gate."""
     cloud = make(server.base_url, provider="openai", model="o1-mini")
     outbound = cloud.prepare(sketch_messages(TASK))
-    assert cloud.send(outbound, permit(outbound)) == SKETCH
+    assert cloud.send(outbound, permit(outbound)) == SHORT
 
 
 def test_text_that_is_no_unicode(server: RecordingCloud, make: Callable[..., Cloud]) -> None:
@@ -606,10 +607,10 @@ def test_401_names_the_variable(make: Callable[..., Cloud], monkeypatch: pytest.
 def test_each_retry_passes_the_gate(make: Callable[..., Cloud], audit: Audit, run: str) -> None:
     """A second attempt is checked anew and has an intent of its own."""
     detector = FakeDetector()
-    with RecordingCloud([Reply.error(429), Reply.error(503)]) as server:
+    with RecordingCloud([Reply.error(429), Reply.error(503)], default=SHORT) as server:
         cloud = make(server.base_url)
         outbound = cloud.prepare(public("hello"))
-        assert _send(cloud, outbound, run, detector=detector) == SKETCH
+        assert _send(cloud, outbound, run, detector=detector) == SHORT
         assert server.bodies == [outbound.body.encode()] * 3
     assert len(detector.seen) == 3
     assert [entry.attempt for entry in audit.receipts()] == [1, 2, 3]
@@ -766,7 +767,7 @@ def test_threads_keep_their_own_permits(server: RecordingCloud, make: Callable[.
     cloud = make(server.base_url)
     outbounds = [cloud.prepare(public(f"hello number {n}")) for n in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda out: cloud.send(out, permit(out)), outbounds)) == [SKETCH] * 16
+        assert list(pool.map(lambda out: cloud.send(out, permit(out)), outbounds)) == [SHORT] * 16
     assert sorted(server.bodies) == sorted(out.body.encode() for out in outbounds)
 
 
@@ -779,7 +780,7 @@ def test_async_tasks_and_loops(server: RecordingCloud, make: Callable[..., Cloud
         return await asyncio.gather(*(cloud.asend(out, permit(out)) for out in outbounds))
 
     for _ in range(2):
-        assert asyncio.run(together()) == [SKETCH] * 8
+        assert asyncio.run(together()) == [SHORT] * 8
     assert sorted(set(server.bodies)) == sorted(out.body.encode() for out in outbounds)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import typer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from typer.testing import CliRunner
@@ -171,7 +171,7 @@ def planted(tree: Any, path: list[int], value: str) -> Any:
     return value
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     tree=st.dictionaries(st.text(max_size=6), TREE, max_size=3),
     path=st.lists(st.integers(0, 5), max_size=5),

@@ -151,7 +151,7 @@ def test_every_disguise_of_every_value_is_undone(name: str, origin: Literal["dec
             assert not [char for char in left if char.isalnum()], value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.text(max_size=30),
     st.text(max_size=30),

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -31,8 +31,9 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CoGenesisError
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last_text
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.readings import spelled
+from cogenesis_langchain.router import PrivacyRouter, last_text
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import ContextStore, MemoryStore
 from cogenesis_langchain.testing import (
@@ -63,11 +64,7 @@ ASKED = f"{INSTRUCTION} Love, {CANARY['PERSON']} of {CANARY['LOCATION']}, {CANAR
 BLIND = {"NEVER": r"\Zx"}
 """Patterns of a detector that finds nothing: then known values alone must do."""
 SENDING = ("cloud", "mask", "sketch")
-shared = settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+shared = settings(max_examples=30)
 
 
 def blind_store(user: str | None = USER) -> MemoryStore:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -94,7 +94,7 @@ def test_an_alias_is_one_for_all_processes_and_tells_nothing(again: Opener, tmp_
     assert memory.alias(A, "mail") == memory.alias(A, "mail") != Vault().alias(A, "mail")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(text=st.text(max_size=200), value=st.text(min_size=1, max_size=40))
 def test_any_text_and_value_survives(again: Opener, text: str, value: str) -> None:
     """Whatever the characters, a new process reads the same text and restores the same value."""
