@@ -5,9 +5,9 @@ true text its tokens are forced on the loop, so that the prefix that the cloud's
 that would really have been released. Linkage is measured on texts that the loop writes itself: the budget
 bounds what a shadow tells of a text that is drawn from the local model, and a true one is not.
 
-What differs from the product: chance is fixed, so that a run can be done again. Known values are those of the
-profile. What went up is kept as it was before names in it were veiled, which only takes away. Walks are kept
-on disk, as they take long; they hold shadows of private texts, and written texts whole.
+What differs from the product: chance is fixed, so that a run can be done again, and the gate looks for known
+values alone. Walks are kept on disk, as they take long; they hold shadows of private texts, and written texts
+whole.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cogenesis_langchain.conversing import telling
 from cogenesis_langchain.errors import GateError, InputError
+from cogenesis_langchain.evals.fused_private import Hidden
 from cogenesis_langchain.evals.fusion import Row, row
 from cogenesis_langchain.evals.gold import Gold
 from cogenesis_langchain.evals.stand_in import InProcess
@@ -35,10 +35,8 @@ from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import Combiner
 from cogenesis_langchain.fusion.distributions import log_softmax
 from cogenesis_langchain.fusion.shadow import Budget, Law
-from cogenesis_langchain.known.holding import Holding
-from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.settings import LocalModelConfig
-from cogenesis_langchain.types import Draft, KnownValue, TokenTrace
+from cogenesis_langchain.types import Draft, TokenTrace
 from cogenesis_langchain.writer.parts import Prompt
 
 if TYPE_CHECKING:
@@ -48,8 +46,8 @@ LIKELIEST = 64
 """Tokens that the text's next one may be drawn from, besides the true one."""
 MOST_LISTED = 256
 """Candidates where the endpoint gives as many as are wanted."""
-Prompts = Callable[[], dict[str, Prompt]]
-"""See `gold.Golds.prompts`; called where they are needed."""
+Asked = Callable[[], tuple[Mapping[str, Prompt], Hidden]]
+"""A person's prompts (`gold.Golds.prompts`), and what must not show; called where they are needed."""
 
 
 _WARMTH = LocalModelConfig().temperature
@@ -59,8 +57,8 @@ _WARMTH = LocalModelConfig().temperature
 class Walk:
     """One text of so many tokens, and what went up of it.
 
-    `nll` (tokens,) nats of a true text's tokens; `asked`: (tokens of the text so far, the shadow that went
-    up); `heard`: tokens with a cloud's list; `released`: tokens of the shadow, of which the text has `same`
+    `nll` (tokens,) nats of a true text's tokens; `asked`: (tokens of the text so far, the shadow as it went
+    up); `heard`: tokens with a cloud's list; `released`: tokens of the shadow; `same`: tokens that both have
     at the same place; `charged` and `spent`: nats, by the ledger and truly; `stopped`: whether the gate found
     a known value in the shadow.
     """
@@ -132,25 +130,23 @@ class Walks:
         self._folder, self._writer, self._cloud, self._mark = folder, writer, cloud, mark
         self._combiner, self._k = combiner, k or MOST_LISTED
 
-    def along(self, gold: Gold, prompts: Prompts, live: Live, values: Sequence[KnownValue]) -> Walk:
-        """Along a person's true text. `values` must not show."""
+    def along(self, gold: Gold, asked: Asked, live: Live) -> Walk:
+        """Along a person's true text."""
 
         def made() -> Walk:
             nll = list[float]()
             truth = Forced(gold.tokens.tolist(), nll)
-            found = self._walk(prompts(), live, values, truth, None, len(gold.tokens), gold.person)
+            found = self._walk(*asked(), live, truth, None, len(gold.tokens), gold.person)
             return replace(found, nll=nll)
 
         return self._kept(f"{gold.person}", live, made)
 
-    def written(
-        self, person: int, tokens: int, prompts: Prompts, live: Live, values: Sequence[KnownValue]
-    ) -> Walk:
+    def written(self, person: int, tokens: int, asked: Asked, live: Live) -> Walk:
         """A text that the loop writes for the person, of so many tokens at most."""
 
         def made() -> Walk:
             own, public = Sampler(_WARMTH, person), Sampler(_WARMTH)
-            return self._walk(prompts(), live, values, own, public, tokens, person)
+            return self._walk(*asked(), live, own, public, tokens, person)
 
         return self._kept(f"{person}.written", live, made)
 
@@ -165,18 +161,17 @@ class Walks:
     def _walk(
         self,
         prompts: Mapping[str, Prompt],
+        hidden: Hidden,
         live: Live,
-        values: Sequence[KnownValue],
         taste: Taste,
         public_taste: Taste | None,
         tokens: int,
         chance: int,
     ) -> Walk:
         task, shadow = (prompts["b"], None) if live.trusted else (prompts["0"], prompts["0"])
-        trace, inside = list[TokenTrace](), Holding(values)
-        budget = Budget(live.nats_per_token, live.max_nats)
+        trace, budget = list[TokenTrace](), Budget(live.nats_per_token, live.max_nats)
         draft = partial(self._cloud().drafted, task, tokens=live.block, k=self._k, rng=None)
-        cloud = _Endpoint(draft, KnownValues(() if live.trusted else values), trace)
+        cloud = _Endpoint(draft, None if live.trusted else hidden, trace)
         with self._writer().steps(prompts["w"], scope="", shadow=shadow) as steps:
             pieces = fuse_live(
                 steps,
@@ -184,7 +179,7 @@ class Walks:
                 self._combiner,
                 live,
                 taste,
-                lambda text: inside(text) or telling(text),
+                hidden.private,
                 public_taste=public_taste,
                 max_tokens=tokens,
                 trace=trace,
@@ -208,10 +203,10 @@ class Walks:
 
 @dataclass
 class _Endpoint:
-    """What a stand-in was asked: `fuse.live.Ask` as the gate lets it through."""
+    """What a stand-in was asked: `fuse.live.Ask` with veil and gate; `hidden` is None where it is trusted."""
 
     draft: Callable[[str], Draft]
-    known: KnownValues
+    hidden: Hidden | None
     trace: list[TokenTrace]
     asked: list[tuple[int, str]] = field(default_factory=list)
     charged: float = 0.0
@@ -219,9 +214,11 @@ class _Endpoint:
 
     def ask(self, shadow: str, nats: float) -> Draft:
         """Raises GateError where a known value stands in the shadow."""
-        if self.known.hits(shadow):
-            self.stopped = True
-            raise GateError("a known value stands in the shadow")
+        if self.hidden is not None:
+            shadow = self.hidden.veil(shadow)
+            if self.hidden.known.hits(shadow):
+                self.stopped = True
+                raise GateError("a known value stands in the shadow")
         self.asked.append((len(self.trace), shadow))
         self.charged += nats
         return self.draft(shadow)

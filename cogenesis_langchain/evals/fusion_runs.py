@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fused_live, fusion
 from cogenesis_langchain.evals.attackers import Holdings
-from cogenesis_langchain.evals.fused_live import Prompts, Walk, Walks
+from cogenesis_langchain.evals.fused_live import Asked, Walk, Walks
+from cogenesis_langchain.evals.fused_private import hidden
 from cogenesis_langchain.evals.fusion import Row
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.persons import Person
@@ -22,8 +25,6 @@ from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion import learned
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary
-from cogenesis_langchain.ingest import profile_values
-from cogenesis_langchain.types import ContextItem, KnownValue
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
@@ -106,7 +107,7 @@ class Runs:
         """Along each true text in turn, by the last of the combiners."""
         for gold in golds:
             person = self._persons[gold.person]
-            yield self._walks.along(gold, self._prompts(person), live, _values(person))
+            yield self._walks.along(gold, self._asked(person), live)
 
     def walked(self, name: str, golds: Sequence[Gold], walks: Sequence[Walk]) -> Row:
         """See `fused_live.walked`."""
@@ -115,9 +116,8 @@ class Runs:
     def written(self, numbers: Sequence[int], live: Live) -> Iterator[Walk]:
         """A text for each person in turn, by their number; by the last of the combiners."""
         for number in numbers:
-            person = self._persons[number]
-            prompts, tokens = self._prompts(person), self._setting.tokens
-            yield self._walks.written(number, tokens, prompts, live, _values(person))
+            asked = self._asked(self._persons[number])
+            yield self._walks.written(number, self._setting.tokens, asked, live)
 
     def linked(
         self, numbers: Sequence[int], written: Mapping[str, Sequence[Walk]]
@@ -141,8 +141,16 @@ class Runs:
         for name, sent in ups.items():
             yield fused_linkage.linked(held, numbers, name, sent)
 
-    def _prompts(self, person: Person) -> Prompts:
-        return lambda: self.golds.prompts(person, self.golds.sentence(person))
+    def _asked(self, person: Person) -> Asked:
+        return lambda: (
+            self.golds.prompts(person, self.golds.sentence(person)),
+            hidden(self._engine, person),
+        )
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Whose detector is used, and nothing that lies on disk."""
+        return Engine(load("preset:default", require_keys=False))
 
     @cached_property
     def _walks(self) -> Walks:
@@ -162,10 +170,6 @@ class Runs:
 
         name = self._setting.local
         return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
-
-
-def _values(person: Person) -> list[KnownValue]:
-    return profile_values(ContextItem("profile", person.profile))
 
 
 def _coefficients(file: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,26 @@ from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.errors import CloudError
 from cogenesis_langchain.evals.fused_live import Walks
+from cogenesis_langchain.evals.fused_private import Hidden
 from cogenesis_langchain.evals.gold import Gold, generic_prompt
 from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion.combiners import combiner
-from cogenesis_langchain.types import Draft
+from cogenesis_langchain.known.holding import Holding
+from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.types import Draft, KnownValue
 from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Turn
 
 pytestmark = pytest.mark.integration
 
 MODEL = "smollm2-135m-instruct"
 PROMPT = generic_prompt("Write a letter.")
+OWN = (Turn("user", ("Write a letter to my friend Quillfeather about our cherry orchard in May.",)),)
 TEXT = "Dear friends, I hope this letter finds you well."
+
+
+NOTHING = Hidden(KnownValues(()), lambda _: False, str)
 
 
 class Broken(InProcess):
@@ -54,9 +63,26 @@ def test_readings_the_writer_s_score_and_the_loop_agree(reader: InProcess, tmp_p
         text = Gold(0, "", np.array(tokens), costs, [], [])
         broken = Broken(MODEL)
         walks = Walks(tmp_path / "l", lambda: writer, lambda: broken, combiner("mean"), 5)
-        walk = walks.of(text, lambda: dict.fromkeys("w0b", PROMPT), Live(), lambda _: False)
+        walk = walks.along(text, lambda: (dict.fromkeys("w0b", PROMPT), NOTHING), Live())
         assert walk.nll == pytest.approx(-first, abs=0.05)
         assert (len(walk.asked), walk.heard) == (1, 0)
+
+
+def test_a_text_is_written_beside_a_shadow_within_its_budget(reader: InProcess, tmp_path: Path) -> None:
+    """What went up grows and holds no known value; what was spent is within what was charged."""
+    file, form = models.locate(MODEL), template(models.entry(MODEL).chat_template or "chatml")
+    live = Live(nats_per_token=2.0, max_nats=60.0)
+    known = KnownValues([KnownValue("Quillfeather", "SURNAME", "field")])
+    private = Hidden(known, Holding(known.values), str)
+    with LlamaCppWriter(file, form, n_ctx=512) as writer:
+        walks = Walks(tmp_path / "l", lambda: writer, lambda: reader, combiner("mean"), 5)
+        walk = walks.written(0, 24, lambda: ({"w": OWN, "0": PROMPT, "b": OWN}, private), live)
+    assert 0 < walk.tokens <= 24
+    assert walk.text
+    assert 0 < walk.spent <= 30.0 + 2.0 * walk.released
+    assert 0 < walk.charged <= 30.0 + 2.0 * walk.released
+    assert all(later.startswith(earlier) for (_, earlier), (_, later) in pairwise(walk.asked))
+    assert not any(known.hits(up) for _, up in walk.asked)
 
 
 def test_a_draft_lists_what_the_readings_find_likeliest(reader: InProcess) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ import pytest
 from typer.testing import CliRunner
 
 from cogenesis_langchain.commands.main import app
+from cogenesis_langchain.config import load
+from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CloudError, ConfigError, InputError
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fusion, fusion_runs, gold
 from cogenesis_langchain.evals.attackers import Holdings, Seen
 from cogenesis_langchain.evals.fused_draft import KeptDrafts, drafted
 from cogenesis_langchain.evals.fused_linkage import SHARES, linked, masked, parts
 from cogenesis_langchain.evals.fused_live import Walk, Walks, told, walked
+from cogenesis_langchain.evals.fused_private import Hidden, hidden
 from cogenesis_langchain.evals.fusion import ORACLE, alone, forced, likeliest
 from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.linkage import Linked
@@ -29,8 +33,8 @@ from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary, log_softmax
 from cogenesis_langchain.fusion.features import Fused
-from cogenesis_langchain.testing import FakeEmbedder
-from cogenesis_langchain.types import Draft, KnownValue, TopLogprobs
+from cogenesis_langchain.testing import FakeDetector, FakeEmbedder
+from cogenesis_langchain.types import Draft, TopLogprobs
 from cogenesis_langchain.writer.parts import Turn
 
 MEAN = combiner("mean")
@@ -301,7 +305,6 @@ class Writer:
 
 SAID, BESIDE = "0" * 40, "ab cd ef gh ij kl mn op qr st "
 PROMPTS = {name: (Turn("user", (name,)),) for name in "w0b"}
-OWN = [KnownValue("quillfeather", "SURNAME", "declared")]
 
 
 class Deaf:
@@ -319,13 +322,19 @@ def walks_in(folder: Path, writer: Writer, cloud: Any, combiner: Any = MEAN) -> 
     return Walks(folder, lambda: writer, lambda: cloud, combiner, 20)  # type: ignore[arg-type,return-value]
 
 
-def walk(folder: Path, cloud: Any, live: Live, values: Any = ()) -> tuple[Gold, Walk, Writer]:
+def hidden_of(name: str, task: str = "Write to my aunt.", patterns: Any = MappingProxyType({})) -> Hidden:
+    """What must not show of a person with that name and request, by a detector of these patterns."""
+    engine = Engine(load("preset:default", require_keys=False), detector=FakeDetector(patterns=patterns))
+    return hidden(engine, Person("one", (task,), {"name": name}))
+
+
+def walk(folder: Path, cloud: Any, live: Live, name: str = "") -> tuple[Gold, Walk, Writer]:
     """Ada's text, forced on the loop."""
     writer = Writer(SAID, BESIDE)
-    tokens = np.frombuffer(b"zebras and quiet foxes", dtype=np.uint8).astype(np.int64)
+    tokens = np.frombuffer(b"quillfeather and foxes", dtype=np.uint8).astype(np.int64)
     nll = {"lw": np.full(len(tokens), 9.0), "cw": np.full(len(tokens), 1.0)}
     text = Gold(0, "Write a letter.", tokens, nll, [], [])
-    return text, walks_in(folder, writer, cloud).along(text, lambda: PROMPTS, live, values), writer
+    return text, walks_in(folder, writer, cloud).along(text, lambda: (PROMPTS, hidden_of(name)), live), writer
 
 
 class Quiet(Toy):
@@ -334,6 +343,7 @@ class Quiet(Toy):
     def drafted(self, prompt: Any, prefix: str, *, tokens: int, k: int, rng: Any) -> Draft:
         """Names one unlikely byte."""
         self.drafts += 1
+        self.asked.append(prefix)
         return Draft((TopLogprobs(b"~", -14.0, (b"~",), (-14.0,)),))
 
 
@@ -341,20 +351,19 @@ def write(folder: Path, text: str, shadow: str, live: Live) -> tuple[Walk, Toy]:
     """What the loop writes with a model that wants to say `text`, and `shadow` without the context."""
     toy = Quiet("toy-large")
     walks = walks_in(folder, Writer(text, shadow), toy, Deaf())
-    return walks.written(0, 60, lambda: PROMPTS, live, OWN), toy
+    return walks.written(0, 60, lambda: (PROMPTS, hidden_of("Quillfeather")), live), toy
 
 
 def test_the_true_text_is_walked_and_only_the_shadow_is_asked_about(tmp_path: Path) -> None:
     """A cost for each token; what went up begins what went up later, and holds none of a known value."""
     toy = Toy("toy-large")
-    values = [KnownValue("zebras", "HOBBY", "declared")]
-    text, found, writer = walk(tmp_path / "l", toy, Live(max_nats=100), values)
+    text, found, writer = walk(tmp_path / "l", toy, Live(max_nats=100), "Quillfeather")
     assert len(found.nll) == len(text.tokens) == found.tokens == found.released
     assert writer.shadows == [PROMPTS["0"]]
     ups = [up for _, up in found.asked]
     assert toy.drafts == len(ups) > 1
     assert all(later.startswith(earlier) for earlier, later in pairwise(ups))
-    assert not any("zebra" in up for up in ups)
+    assert not any("qui" in up for up in ups)
     assert found.went_up(0.0) == ""
     assert found.went_up(1.0) == ups[-1]
 
@@ -367,15 +376,14 @@ def test_costs_are_those_of_the_distribution_that_the_loop_made(tmp_path: Path) 
             raise CloudError("no")
 
     _, found, _ = walk(tmp_path / "l", Broken("toy-large"), Live())
-    wanted = -float(log_softmax(FakeSteps(SAID, BESIDE).logits)[ord("z")])
+    wanted = -float(log_softmax(FakeSteps(SAID, BESIDE).logits)[ord("q")])
     assert found.nll == pytest.approx([wanted] * len(found.nll))
     assert (len(found.asked), found.heard) == (1, 0)
 
 
 def test_a_trusted_endpoint_sees_the_text_and_no_context(tmp_path: Path) -> None:
     """No second sequence, no shadow tokens, no gate; each prefix begins the true text."""
-    values = [KnownValue("zebras", "HOBBY", "declared")]
-    text, found, writer = walk(tmp_path / "l", Toy("toy-large"), Live(trusted=True), values)
+    text, found, writer = walk(tmp_path / "l", Toy("toy-large"), Live(trusted=True), "Quillfeather")
     truth = bytes(text.tokens.tolist()).decode()
     assert writer.shadows == [None]
     assert (found.released, found.stopped) == (0, False)
@@ -446,12 +454,36 @@ def test_a_known_value_that_the_shadow_says_by_chance_is_not_sent(tmp_path: Path
     assert found.text == PLAIN
 
 
+def test_what_the_router_finds_private_is_held_and_veiled() -> None:
+    """A known value from its first letters on; a name in the request; and any name in the shadow itself."""
+    names = {"PERSON": r"[A-Z][a-z]+ [A-Z][a-z]+"}
+    found = hidden_of("Quillfeather", "Write to Nora Bell of the zoo.", names)
+    assert found.known.hits("dear quillfeather")
+    assert [found.private(text) for text in (b"my dear nora", b"dear quillf", b"on 3", b"dear aunt")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert found.veil("I met Tom Ray there") == "I met someone there"
+
+
+def test_what_goes_up_is_veiled(tmp_path: Path) -> None:
+    """A name that the shadow says, which is nobody's, is not what the stand-in goes on from."""
+    toy, said = Quiet("toy-large"), "I met Tom Ray there and we sang all the day by the lake"
+    private = hidden_of("Quillfeather", patterns={"PERSON": "Tom Ray"})
+    walks = walks_in(tmp_path / "l", Writer(PLAIN, said), toy, Deaf())
+    found = walks.written(0, 60, lambda: (PROMPTS, private), Live(nats_per_token=1e-6, max_nats=1e-3))
+    assert found.asked[-1][1].startswith("I met someone there")
+    assert not any("Tom Ray" in up for up in toy.asked)
+
+
 def test_a_written_text_can_be_written_again(tmp_path: Path) -> None:
     """By person the chance is fixed, of the text and of its shadow; others have another one."""
 
     def some(folder: str, toy: Toy) -> list[Walk]:
         walks = walks_in(tmp_path / folder, Writer(PLAIN, BESIDE * 4), toy)
-        return [walks.written(n, 20, lambda: PROMPTS, Live(), ()) for n in range(6)]
+        return [walks.written(n, 20, lambda: (PROMPTS, hidden_of("")), Live()) for n in range(6)]
 
     first = some("a", Toy("toy-large"))
     assert some("b", Toy("toy-large")) == first
@@ -582,6 +614,7 @@ def test_linkage_alone_reads_no_true_text(
     """Texts are written in each setting, told of in JSON and tables, and kept for the next run."""
     writer = Writer(PLAIN, BESIDE * 4)
     monkeypatch.setattr(fusion_runs.Runs, "_writer", property(lambda _: writer))
+    monkeypatch.setattr(fusion_runs, "hidden", lambda _, __: hidden_of("Quillfeather"))
     monkeypatch.setattr(Golds, "of", None)
     arguments = ["eval", "fusion", "--data", str(toys), "--combiners", "mean", "--forms", "linkage"]
     arguments += ["--work", str(tmp_path / "w"), "--epsilon", "0.25", "--epsilon", "1", "--tokens", "60"]
