@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from cogenesis_langchain.config import Config
     from cogenesis_langchain.engine import Engine
     from cogenesis_langchain.errors import CoGenesisError, ConfigError, InputError
-    from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last_text
+    from cogenesis_langchain.graph import create_privacy_router
+    from cogenesis_langchain.router import PrivacyRouter, last_text
     from cogenesis_langchain.state import RouterContext
     from cogenesis_langchain.types import ContextItem, Level, Route
 
@@ -21,11 +22,11 @@ _HOME = {
     "Engine": "engine",
     "InputError": "errors",
     "Level": "types",
-    "PrivacyRouter": "graph",
+    "PrivacyRouter": "router",
     "Route": "types",
     "RouterContext": "state",
     "create_privacy_router": "graph",
-    "last_text": "graph",
+    "last_text": "router",
 }
 
 __all__ = [

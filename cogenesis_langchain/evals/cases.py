@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 from cogenesis_langchain.evals.disguises import DISGUISES, disguised
 from cogenesis_langchain.evals.values import CARRIERS, FILLERS, Value
-from cogenesis_langchain.graph import last_text
+from cogenesis_langchain.router import last_text
 from cogenesis_langchain.state import RouterContext
 
 ROUTES = ("cloud", "mask", "sketch:topic", "sketch:kind", "fuse:topic", "live:topic", "local", "block")

@@ -24,9 +24,10 @@ from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.detection import as_found
 from cogenesis_langchain.evals.evasion import Remembering
 from cogenesis_langchain.evals.persons import Person
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.known.matcher import merged
 from cogenesis_langchain.leaves import leaves
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore

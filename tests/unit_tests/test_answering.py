@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessageChunk
 
 from cogenesis_langchain.answering import CUT, OF_CLOUD, OF_LOCAL
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.testing import FakeWriter, RecordingCloud, Reply
 from cogenesis_langchain.types import Capabilities
 from tests.conftest import INSTRUCTION, USER, routed

@@ -17,7 +17,8 @@ from langgraph.types import Command
 
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CoGenesisError, DetectorError, InputError
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, canary_context, leaked

@@ -19,8 +19,9 @@ from langgraph.types import Command
 from cogenesis_langchain import conversing
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.fusion.records import drafts_text, read_drafts, read_traces, traces_text
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.known.matcher import KnownValues
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import Able, FakeDetector, FakeWriter, RecordingCloud, Reply, leaked

@@ -22,7 +22,8 @@ from langgraph.types import Command
 
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import AuditError, DetectorError, InputError, StoreError, WriterError
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router, last_text
+from cogenesis_langchain.graph import create_privacy_router
+from cogenesis_langchain.router import PrivacyRouter, last_text
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked

@@ -45,6 +45,7 @@ FRAMEWORK_ROOMS = {
     "evals.cases",
     "evals.evasion",
     "graph",
+    "router",
     "nodes",
     "sending",
     "answering",

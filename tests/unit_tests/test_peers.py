@@ -19,8 +19,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from cogenesis_langchain.detect.detector import Detector
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import CoGenesisError, DetectorError
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.readings import spelled
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply

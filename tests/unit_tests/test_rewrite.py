@@ -17,10 +17,11 @@ from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import WriterError
 from cogenesis_langchain.evals.disguises import DISGUISES, disguised
 from cogenesis_langchain.generalize import task_sentence
-from cogenesis_langchain.graph import PrivacyRouter, create_privacy_router
+from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.rewording import FOUND, UNUSABLE, VETOED
 from cogenesis_langchain.rewrite import MAX_CHARS, READ_HEAD, READ_TAIL, rewrite, shows, usable, warm
+from cogenesis_langchain.router import PrivacyRouter
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import MemoryStore
 from cogenesis_langchain.testing import FakeDetector, FakeWriter, RecordingCloud, Reply, canaries, leaked
