@@ -34,7 +34,6 @@ from cogenesis_langchain.errors import CoGenesisError
 from cogenesis_langchain.graph import create_privacy_router
 from cogenesis_langchain.readings import spelled
 from cogenesis_langchain.router import PrivacyRouter, last_text
-from cogenesis_langchain.router import PrivacyRouter, last_text
 from cogenesis_langchain.state import RouterContext
 from cogenesis_langchain.store import ContextStore, MemoryStore
 from cogenesis_langchain.testing import (
