@@ -28,6 +28,7 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){4,}")
 _ESCAPE = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})|\\([nrt\"'/\\])")
 _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _TAG = re.compile(r"<[^<>]{0,200}>")
+_SIGNS = re.compile(r"[\W_]+")
 _QUOTE_MARKS = re.compile(r"\n[>|#* \t]+")
 
 # Letters of other scripts that look like Latin ones, by eye. Fullwidth and mathematical forms, ligatures
@@ -80,7 +81,7 @@ def flats(text: str) -> tuple[str, str]:
 
 
 def _alone(text: str) -> str:
-    return "".join(c for c in text if c.isalnum())
+    return _SIGNS.sub("", text)
 
 
 def _decoded(text: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import pytest
 
 from cogenesis_langchain import download
@@ -83,13 +84,20 @@ def server() -> Iterator[FileServer]:
         running.shutdown()
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """One for all: reading the system's certificates takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        with open_client() as one:
+            yield one
+
+
 @pytest.fixture
-def downloader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Downloader]:
+def downloader(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Downloader:
     """A Downloader that does not wait between attempts."""
     monkeypatch.setattr(download, "PAUSE_S", 0.0)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with open_client() as client:
-        yield Downloader(client)
+    return Downloader(client)
 
 
 def test_whole_file_arrives(server: FileServer, downloader: Downloader, tmp_path: Path) -> None:
