@@ -1,11 +1,12 @@
-"""One promise of a bench: a ratio taken within one run, and its limit."""
+"""One promise of a bench: a ratio taken within one run, and its limit; and what benches measure alike."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -15,28 +16,31 @@ from cogenesis_langchain.commands.common import out, print_json, print_table
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One of the promises: `value` against `limit`; `at_least` says which side is good."""
+    """One of the promises: `value` against `limit`; `at_least` says which side is good.
+
+    Without a limit nothing is promised: it stands beside one that has one.
+    """
 
     name: str
     value: float
-    limit: float
-    at_least: bool
+    limit: float | None
+    at_least: bool = True
     unit: str = "x"
 
     @property
     def ok(self) -> bool:
-        """Whether the promise is kept."""
+        """Whether the promise is kept, if there is one."""
+        if self.limit is None:
+            return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
-        sign = ">=" if self.at_least else "<="
-        return {
-            "name": self.name,
-            "value": round(self.value, 3),
-            "limit": f"{sign} {self.limit} {self.unit}",
-            "ok": self.ok,
-        }
+        value, sign = round(self.value, 3), ">=" if self.at_least else "<="
+        if self.limit is None:
+            return {"name": self.name, "value": value, "limit": None, "ok": None}
+        limit = f"{sign} {self.limit} {self.unit}"
+        return {"name": self.name, "value": value, "limit": limit, "ok": self.ok}
 
 
 def report(
@@ -57,7 +61,7 @@ def _show(title: str, ratios: Sequence[Ratio]) -> None:
     for ratio in ratios:
         row = ratio.as_dict()
         table.add_row(
-            ratio.name, f"{ratio.value:.3g} {ratio.unit}", row["limit"], style="" if ratio.ok else "red"
+            ratio.name, f"{ratio.value:.3g} {ratio.unit}", row["limit"] or "", style="" if ratio.ok else "red"
         )
     print_table(table)
 
@@ -74,3 +78,20 @@ def by_turns(works: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
             work()
             seconds.append(time.process_time() - begun)
     return [statistics.median(seconds) for seconds in taken]
+
+
+def speed_of(written: Iterator[str]) -> float:
+    """Pieces per second, from the first one on: reading the prompt does not count."""
+    times = [time.perf_counter() for _ in written]
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+
+def resident_bytes() -> int:
+    """Memory of this process now; 0 where the system does not tell it so."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from cogenesis_langchain.commands import bench_detect, bench_fuse
 from cogenesis_langchain.commands.bench import _Tap, app
-from cogenesis_langchain.commands.ratios import Ratio, by_turns
+from cogenesis_langchain.commands.ratios import Ratio, by_turns, speed_of
+from cogenesis_langchain.types import Draft
 from cogenesis_langchain.writer.local import Turn
 
 
@@ -21,6 +22,11 @@ def test_a_ratio_knows_its_good_side() -> None:
     assert fast.ok
     assert not slow.ok
     assert slow.as_dict() == {"name": "b", "value": 16.0, "limit": "<= 15.0 ms", "ok": False}
+
+
+def test_a_ratio_without_a_limit_promises_nothing() -> None:
+    """It neither keeps a promise nor breaks one."""
+    assert Ratio("a", 0.2611, None).as_dict() == {"name": "a", "value": 0.261, "limit": None, "ok": None}
 
 
 def test_the_tap_limits_and_remembers() -> None:
@@ -90,8 +96,19 @@ def test_the_bench_of_detection_tells_its_ratios(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_bench_of_fusion_tells_its_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each round against the local model alone in that round, as JSON; no memory where none is told."""
-    taken = bench_fuse.Taken([10.0, 20.0, 10.0], [9.0, 17.0, 8.8], [5.0, 8.0, 3.0], [0.9] * 3, [0.3] * 3)
+    """Each round against the local model alone in that round, as JSON; no memory where none is told.
+
+    The promise is about a cloud elsewhere; what one on the same cores costs stands beside it.
+    """
+    taken = bench_fuse.Taken(
+        alone=[10.0, 20.0, 10.0],
+        draft=[9.0, 17.0, 8.8],
+        live=[5.0, 8.0, 3.0],
+        shared=[2.0, 3.0, 2.0],
+        fused=[0.9] * 3,
+        requests=[0.3] * 3,
+        computed=2,
+    )
 
     class Stub:
         def __init__(self, model: str, cloud: str, delay: float, tokens: int, done: Any) -> None:
@@ -111,10 +128,30 @@ def test_the_bench_of_fusion_tells_its_ratios(monkeypatch: pytest.MonkeyPatch) -
     assert [(one["value"], one["ok"]) for one in printed["ratios"]] == [
         (0.88, True),
         (0.4, True),
+        (0.2, None),
         (0.3, True),
     ]
     assert printed["measured"]["live_tokens_per_s"] == 5.0
-    assert [one.ok for one in taken.ratios(120.0)] == [True, True, True, False]
+    assert printed["measured"]["live_answers_not_kept"] == 2
+    assert [one.ok for one in taken.ratios(120.0)] == [True, True, True, True, False]
+
+
+def test_a_cloud_elsewhere_answers_from_memory() -> None:
+    """What it was not asked before is computed all the same, and counted."""
+    computed: list[str] = []
+
+    def answer(prefix: str) -> Draft:
+        computed.append(prefix)
+        return Draft(())
+
+    cloud = bench_fuse.Cloud(answer, 0.0)
+    for elsewhere, prefixes in ((False, ("", " we")), (False, ("",)), (True, ("", " we", " you"))):
+        cloud.begin(elsewhere=elsewhere)
+        for prefix in prefixes:
+            cloud(prefix, 0.0)
+        assert cloud.requests == len(prefixes)
+    assert computed == ["", " we", "", " you"]
+    assert cloud.computed == 1
 
 
 def test_the_bench_of_fusion_reads_the_demo_s_person() -> None:
@@ -126,5 +163,5 @@ def test_the_bench_of_fusion_reads_the_demo_s_person() -> None:
 
 def test_speed_leaves_out_the_first_piece() -> None:
     """One piece or none has no speed; more have that between them."""
-    assert bench_fuse.speed_of(iter([])) == bench_fuse.speed_of(iter(["a"])) == 0.0
-    assert bench_fuse.speed_of(iter(["a", "b", "c"])) > 0
+    assert speed_of(iter([])) == speed_of(iter(["a"])) == 0.0
+    assert speed_of(iter(["a", "b", "c"])) > 0
