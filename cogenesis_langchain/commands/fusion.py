@@ -48,7 +48,7 @@ def fusion(
     forms: Annotated[str, typer.Option("--forms", help=f"Of {', '.join(FORMS)}.")] = "text,draft",
     combiners: Annotated[
         str,
-        typer.Option("--combiners", help=f"Of {', '.join(COMBINERS)}. Live takes the last."),
+        typer.Option("--combiners", help=f"Of {', '.join(COMBINERS)}. Live and linkage take the last."),
     ] = "mean,logmean,delta,learned",
     fitted: Annotated[
         list[Path] | None,
@@ -106,11 +106,12 @@ def fusion(
     bound), draft, live and trusted (a live endpoint that may see the text; the context it never sees). Both
     models run in this process; live and trusted take a minute a person and more on two cores.
 
-    linkage needs no true text: for each person form live writes one. How often is the writer named, among all
-    persons of the file, from what had gone up at a part of it? Compared with what draft sends and with the
-    text itself. A minute a person too.
+    linkage needs no true text: form live writes one for each person, of so many tokens. How often is the
+    writer named, among all persons of the file, from what had gone up at a part of it? Compared with what
+    draft sends and with the text itself. A minute a person too.
 
     cogenesis eval fusion --data dev.json --limit 44 --work kept --forms text,draft
+
     cogenesis eval fusion --data dev.json --limit 44 --work kept --forms linkage --epsilon 0.25 --epsilon 1
     """
     chosen = _named("--forms", forms, FORMS)
@@ -121,9 +122,11 @@ def fusion(
     from cogenesis_langchain.evals.persons import read_persons
 
     persons = read_persons(data)
-    numbered = [(n, one) for n, one in enumerate(persons) if one.gold.strip() and n >= first][:limit]
+    written = chosen == ["linkage"]
+    numbered = [(n, one) for n, one in enumerate(persons) if n >= first and (written or one.gold.strip())]
+    numbered = numbered[:limit]
     if not numbered:
-        raise InputError("no person from there on has a `gold` text, and without one nothing can be measured")
+        raise InputError("no person from there on has a `gold` text, which every form but linkage needs")
     if "linkage" in chosen:
         from cogenesis_langchain.evals.attackers import check_installed
 

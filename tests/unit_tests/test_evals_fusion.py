@@ -613,6 +613,7 @@ def test_linkage_alone_reads_no_true_text(
     toys: Path, tmp_path: Path, attacked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Texts are written in each setting, told of in JSON and tables, and kept for the next run."""
+    toys.write_text(toys.read_text().replace(PERSONS[1].gold, ""))
     writer = Writer(PLAIN, BESIDE * 4)
     monkeypatch.setattr(fusion_runs.Runs, "_writer", property(lambda _: writer))
     monkeypatch.setattr(fusion_runs, "hidden", lambda _, __: hidden_of("Quillfeather"))
