@@ -15,7 +15,8 @@ from cogenesis_langchain import models
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import CoGenesisError, ConfigError
 from cogenesis_langchain.gate.allow import AllowList
-from cogenesis_langchain.types import Capabilities, ContextItem, GenericTask, KnownValue, Level, Policy
+from cogenesis_langchain.policy import Policy
+from cogenesis_langchain.types import Capabilities, ContextItem, GenericTask, KnownValue, Level
 from cogenesis_langchain.vault.vault import Bounds, Vault
 
 if TYPE_CHECKING:
