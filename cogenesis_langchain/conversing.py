@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain.errors import (
@@ -39,6 +39,7 @@ from cogenesis_langchain.types import (
 from cogenesis_langchain.writer.parts import Prompt, Role, Turn
 
 if TYPE_CHECKING:
+    from cogenesis_langchain.detect.detector import Detector, Once
     from cogenesis_langchain.fuse.live import Live
 
 ENDED = "{}; the local model wrote the rest alone"
@@ -132,7 +133,13 @@ class Conversation:
             told = None if permit.bits is None else bits(nats) + self.charged.get(outbound.sha256, 0.0)
             if told is not None:
                 self.charged[outbound.sha256] = told
-            permit = replace(permit, body_sha256=outbound.sha256, endpoint=outbound.endpoint, bits=told)
+            permit = replace(
+                permit,
+                body_sha256=outbound.sha256,
+                endpoint=outbound.endpoint,
+                bits=told,
+                detector=self._detector,
+            )
             entry = request.entry(outbound)
         else:
             outbound, entry = self.first, request.state["outbound"][-1]
@@ -150,13 +157,20 @@ class Conversation:
         self.answers += 1
         return draft
 
+    @cached_property
+    def _detector(self) -> Detector | Once:
+        """One detector for the veil and the gate: what the veil left as it was is not read again.
+
+        Its memory is not the run's, which knows more than the shadow: time would show it.
+        """
+        return self.request.engine.detector_of_a_run({})
+
     def _veiled(self, shadow: str) -> str:
         """The shadow with general words for what the detector finds in it. Raises DetectorError."""
         if self.permit.trusted:
             return shadow
-        engine = self.request.engine
-        least = engine.cloud.rules.min_score
-        found = engine.detector.detect(shadow)  # not the run's: it may know more than the shadow
+        least = self.request.engine.cloud.rules.min_score
+        found = self._detector.detect(shadow)
         return veiled(shadow, [span for span in found if span.score >= least])
 
     def bodies(self) -> Update:

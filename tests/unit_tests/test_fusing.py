@@ -17,6 +17,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from cogenesis_langchain import conversing
+from cogenesis_langchain.detect.detector import Once
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.fusion.records import drafts_text, read_drafts, read_traces, traces_text
 from cogenesis_langchain.graph import create_privacy_router
@@ -319,6 +320,23 @@ def test_live_shows_the_cloud_a_shadow_and_never_the_text(
     said = [shadow[0]["content"] for shadow in shadows[1:]]
     assert all(later.startswith(earlier) for earlier, later in pairwise(said))
     assert {one["role"] for shadow in shadows for one in shadow} == {"assistant"}
+
+
+def test_a_shadow_is_read_once(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
+    """The veil and the gate look at the same bytes: the detector's models take most of a request's time."""
+
+    class Reader(FakeDetector):
+        def once(self, seen: Any) -> Once:
+            own = super().detect
+            return Once(
+                lambda text, read, known, message: list(read(text)), lambda text: tuple(own(text)), seen
+            )
+
+    detector = Reader()
+    router_of(fuse_engine({"detector": detector}, form="live")).invoke(ASKED)
+    shadows = [json.loads(body)["messages"][2]["content"] for body in cloud.bodies[1:]]
+    assert len(shadows) > 2
+    assert [detector.seen.count(shadow) for shadow in shadows] == [1] * len(shadows)
 
 
 def test_live_is_charged_by_what_it_released(fuse_engine: EngineMaker, cloud: RecordingCloud) -> None:
