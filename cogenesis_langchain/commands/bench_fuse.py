@@ -128,15 +128,12 @@ class Bench:
     """
 
     def __init__(self, model: str, cloud: str, delay: float, tokens: int, done: Callable[[], None]) -> None:
-        from cogenesis_langchain import models
-        from cogenesis_langchain.chat_templates import template
         from cogenesis_langchain.evals.gold import generic_prompt
         from cogenesis_langchain.evals.stand_in import InProcess
         from cogenesis_langchain.known.holding import Holding
-        from cogenesis_langchain.writer.local import LlamaCppWriter
+        from cogenesis_langchain.writer.opening import of_catalogue
 
-        chosen = template(models.entry(model).chat_template or "chatml")
-        self.writer: LlamaCppWriter = LlamaCppWriter(models.locate(model), chosen, n_ctx=2048)
+        self.writer: LlamaCppWriter = of_catalogue(model, n_ctx=2048)
         self.cloud: InProcess = InProcess(cloud, 2048)
         self.generic: Prompt = generic_prompt(TASK)
         self.tokens, self._done = tokens, done

@@ -187,7 +187,8 @@ def usefulness(
 ) -> dict[str, Any]:
     """Method -> figures of the gold texts' likelihood, with what each method tells of the first request."""
     from cogenesis_langchain.evals.outgoing import telling
-    from cogenesis_langchain.evals.usefulness import WRITER, Row, StandIn, load, nll
+    from cogenesis_langchain.evals.usefulness import WRITER, Row, StandIn, nll
+    from cogenesis_langchain.writer.opening import of_catalogue
 
     told: dict[int, dict[str, str | None]] = {}
     for method in methods:
@@ -196,7 +197,7 @@ def usefulness(
         for row in first:
             told.setdefault(row.person, {})[method] = None if row.text is None else next(texts)
     rows = [Row(person, told[number]) for number, person in enumerate(persons) if person.gold]
-    cloud, local = StandIn(), load(WRITER)
+    cloud, local = StandIn(), of_catalogue(WRITER)
     try:
         steps = nll(rows, methods, cloud, local)
         figures = list(progress.track(steps, total=len(rows), description="reading the real texts"))[-1]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import models
-from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.config import load
 from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.evals import fused_draft, fused_linkage, fused_live, fusion
@@ -166,10 +165,9 @@ class Runs:
 
     @cached_property
     def _writer(self) -> LlamaCppWriter:
-        from cogenesis_langchain.writer.local import LlamaCppWriter
+        from cogenesis_langchain.writer.opening import of_catalogue
 
-        name = self._setting.local
-        return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
+        return of_catalogue(self._setting.local)
 
 
 def _coefficients(file: Path | None) -> str:

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cogenesis_langchain import models
-from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.errors import SketchError
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.evals.posterior import interval
@@ -118,7 +116,9 @@ class StandIn:
 
     def _draft(self, task: str) -> str:
         if self._writer is None:
-            self._writer = load(CLOUD)
+            from cogenesis_langchain.writer.opening import of_catalogue
+
+            self._writer = of_catalogue(CLOUD)
         # Some methods tell what the router never would; no byte of it leaves this process.
         messages = sketch_messages(Sendable(task, "public"))
         prompt = tuple(
@@ -135,13 +135,6 @@ class StandIn:
         """Frees the model."""
         if self._writer is not None:
             self._writer.close()
-
-
-def load(name: str) -> LlamaCppWriter:
-    """A writer of the catalogue. Raises ModelMissingError, which names the command that pulls it."""
-    from cogenesis_langchain.writer.local import LlamaCppWriter
-
-    return LlamaCppWriter(models.locate(name), template(models.entry(name).chat_template or "chatml"))
 
 
 def nll(rows: Sequence[Row], methods: Sequence[str], cloud: Drafts, writer: Scores) -> Iterator[list[Useful]]:

@@ -34,6 +34,7 @@ from cogenesis_langchain.evals.persons import Person, read_persons
 from cogenesis_langchain.evals.plot import draw
 from cogenesis_langchain.evals.posterior import fit, softmax
 from cogenesis_langchain.testing import FakeDetector, FakeEmbedder, FakeWriter
+from cogenesis_langchain.writer import opening
 from cogenesis_langchain.writer.parts import Turn
 
 JOBS = ("baker", "sailor", "judge", "nurse", "potter", "pilot", "tailor", "miner")
@@ -450,7 +451,7 @@ def test_the_writer_is_given_what_each_method_tells_of_the_first_request(
     """The sketch is drafted from what left, without the frame that all bodies share; from nothing else."""
     cloud = Fixed()
     monkeypatch.setattr(usefulness, "StandIn", lambda: cloud)
-    monkeypatch.setattr(usefulness, "load", Fixed)
+    monkeypatch.setattr(opening, "of_catalogue", Fixed)
     persons = [replace(one, gold="a text" if n < 2 else "") for n, one in enumerate(held.persons[:3])]
     sent = [
         Sent("topic", n, r, None if n == 1 else f"frame\nsaid {n} {r}\nuser")
