@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
 from cogenesis_langchain.audit import Audit
 from cogenesis_langchain.config import load
@@ -26,13 +25,6 @@ from cogenesis_langchain.testing import (
 )
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # no test touches the system's keyring
-
-_UNTIMED = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-settings.register_profile("same", _UNTIMED, derandomize=True)
-settings.register_profile("fresh", _UNTIMED, print_blob=True)  # `make test-full`: others in every run
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 USER = "dana"
 INSTRUCTION = "Please write an invitation to my birthday party on Saturday at our house."

@@ -227,8 +227,8 @@ def _tag_of(folder: str) -> str:
 
 
 def test_processes_agree_on_one_key(keys: Keys) -> None:
-    """Four processes that want a key at once get the same one."""
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    """Two processes that want a key at once get the same one."""
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         tags = set(pool.map(_tag_of, [str(keys.folder)] * 8))
     assert tags == {keys.cipher("ada").tag(PRIVATE, "value")}
 

@@ -62,11 +62,11 @@ def test_a_case_holds_its_value_and_its_twin_does_not() -> None:
 
 def test_no_known_value_leaves_and_twins_arrive(tmp_path: Path) -> None:
     """The attack, drawn over everything: 0 known values on the wire, at least 90% of the twins there."""
-    tally = fire(tmp_path, random.Random(3).sample(ALL, 120))
+    tally = fire(tmp_path, random.Random(3).sample(ALL, 70))
     assert tally.leaks == []
     assert tally.errors == {}
     assert tally.delivered() >= 0.9
-    assert tally.requests >= 50
+    assert tally.requests >= 30
 
 
 def test_the_attack_notices_a_gate_that_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

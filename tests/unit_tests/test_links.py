@@ -219,7 +219,7 @@ def test_a_finished_word_passes_at_once() -> None:
 
 def test_a_run_without_end_is_released_cleaned() -> None:
     """Neither memory nor time grows with a text without spaces, and nothing joins at the break."""
-    started = time.monotonic()
+    started = time.process_time()
     for run in ("a", "/", "a.", "é.", "&a", "](", "<", "www.", "//a", "é//", "data:"):
         for end in (f"]({ENTITY})", "evil.example/?q=Dana"):
             text = run * 5000 + end
@@ -227,7 +227,7 @@ def test_a_run_without_end_is_released_cleaned() -> None:
             for out in (stripped([text]), stripped(pieces)):
                 assert "](" not in out
                 assert not re.search(r"example/\?q", out.replace("47;evil.", ""))
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     links = LinkFilter("")
     assert any(links.feed("abc") for _ in range(1400))
 

@@ -188,7 +188,7 @@ def test_points_are_always_clean(prose: str, points: list[str]) -> None:
 @pytest.mark.parametrize("piece", ["![](", "[[[[", "<a", "<|", "a-", "1. ", "``` \n", "* ", "www.", "a."])
 def test_hostile_answers_are_read_in_linear_time(piece: str) -> None:
     """A megabyte of half-open markup takes no noticeable time."""
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(SketchError):
         parse_sketch(_answer(piece * 5000) + "\n" + piece * 300_000)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 5

@@ -370,7 +370,7 @@ def test_no_leak_into_traces(
                 router_of(make_engine, "local", rooms=broken).invoke(ASKED)
             wait_for_all_tracers()
             get_client().flush()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while b"privacy_router" not in collector.raw and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert b"privacy_router" in collector.raw
@@ -420,9 +420,9 @@ def test_no_log_and_no_repr_shows_text(
     make_engine: EngineMaker, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Every logger at DEBUG, both streams of the process, and the repr of every object of ours that lives."""
-    caplog.set_level(logging.DEBUG)
-    for name in list(logging.root.manager.loggerDict):
-        logging.getLogger(name).setLevel(logging.DEBUG)
+    gc.collect()  # what other tests left behind is not ours to judge
+    for name in ("", *logging.root.manager.loggerDict):
+        caplog.set_level(logging.DEBUG, logger=name)
     kept = []
     for route in (*SENDING, "local", "block"):
         router = router_of(

@@ -21,7 +21,10 @@ from cogenesis_langchain.testing import FakeDetector, FakeWriter
 from cogenesis_langchain.types import Finish, Pieces
 from cogenesis_langchain.writer import local as writer_module
 from cogenesis_langchain.writer.llama import CHUNK, Llama
-from cogenesis_langchain.writer.local import LlamaCppWriter, RemoteWriter, Turn, Writer
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Turn
+from cogenesis_langchain.writer.protocol import Writer
+from cogenesis_langchain.writer.remote import RemoteWriter
 
 SPECIAL = 1_000_000  # control text is one token per character above this
 
@@ -102,8 +105,8 @@ def llama(writer: LlamaCppWriter) -> FakeLlama:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait for another thread, five seconds at most."""
-    end = time.monotonic() + 5
+    """Wait for another thread, a minute at most."""
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -283,12 +286,12 @@ def test_warming_steps_aside_and_goes_on(writer: LlamaCppWriter) -> None:
 
     def slow() -> None:
         reading.set()
-        wanted.wait(5)
+        wanted.wait(60)
 
     fake.on_decode = slow
     warming = threading.Thread(target=writer.warm, args=(prompt("x"),), kwargs={"scope": "ada"})
     warming.start()
-    reading.wait(5)
+    reading.wait(60)
     writing = threading.Thread(target=lambda: list(writer.write(prompt("x", "b" * 40), scope="bob")))
     writing.start()
     while not writer._turnstile.wanted:
@@ -296,7 +299,7 @@ def test_warming_steps_aside_and_goes_on(writer: LlamaCppWriter) -> None:
     fake.on_decode = lambda: None
     wanted.set()
     for thread in (warming, writing):
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert fake.read.count(ord("b")) == 40
     assert cost(writer, prompt("x"), scope="ada") < 50
@@ -332,7 +335,7 @@ def test_closing_while_the_model_is_read_into(writer: LlamaCppWriter, call: str)
 
     def hold() -> None:
         reading.set()
-        assert goes_on.wait(5)
+        assert goes_on.wait(60)
 
     def trying(ask: Callable[[], Any]) -> threading.Thread:
         def run() -> None:
@@ -352,7 +355,7 @@ def test_closing_while_the_model_is_read_into(writer: LlamaCppWriter, call: str)
     }
     fake.on_decode = hold
     threads = [trying(lambda: writer.warm(prompt("x"), scope="ada"))]
-    assert reading.wait(5)
+    assert reading.wait(60)
     threads.append(trying(writer.close))
     until(lambda: writer._turnstile._waiting == 1)
     threads.append(trying(asks[call]))
@@ -360,7 +363,7 @@ def test_closing_while_the_model_is_read_into(writer: LlamaCppWriter, call: str)
         until(lambda: writer._turnstile._waiting == 2)
     goes_on.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert fake.freed
     assert all(isinstance(error, WriterError) and "closed" in str(error) for error in errors)
@@ -373,7 +376,7 @@ def test_closing_the_engine_ends_its_warming(monkeypatch: pytest.MonkeyPatch) ->
 
     class Slow(FakeDetector):
         def warm(self) -> None:
-            assert closed.wait(5)
+            assert closed.wait(60)
 
     FakeLlama.made = []
     monkeypatch.setattr(writer_module, "Llama", FakeLlama)
@@ -385,7 +388,7 @@ def test_closing_the_engine_ends_its_warming(monkeypatch: pytest.MonkeyPatch) ->
         engine.close()
     finally:
         closed.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert not engine.built("writer")
     assert FakeLlama.made == []
