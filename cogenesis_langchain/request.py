@@ -30,7 +30,7 @@ from cogenesis_langchain.policy import Decision
 from cogenesis_langchain.state import RunContext
 from cogenesis_langchain.telling import Telling, as_step, asked
 from cogenesis_langchain.types import KnownValue, Outbound, Receipt, Route, Step
-from cogenesis_langchain.writer.local import Prompt
+from cogenesis_langchain.writer.parts import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cogenesis_langchain.generalize import Vocabulary
     from cogenesis_langchain.rewrite import Plain
     from cogenesis_langchain.store import ContextSource
-    from cogenesis_langchain.writer.local import Writer
+    from cogenesis_langchain.writer.protocol import Writer
     from cogenesis_langchain.writer.states import KeptStates
 
 T = TypeVar("T")

@@ -27,7 +27,8 @@ from cogenesis_langchain.types import Route
 if TYPE_CHECKING:
     from cogenesis_langchain.engine import Engine
     from cogenesis_langchain.testing import RecordingCloud
-    from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt
+    from cogenesis_langchain.writer.local import LlamaCppWriter
+    from cogenesis_langchain.writer.parts import Prompt
 
 app = typer.Typer(help="Measure what the router costs on this machine.", no_args_is_help=True)
 

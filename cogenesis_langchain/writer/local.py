@@ -1,4 +1,4 @@
-"""The local model: what a writer can do, and the one that runs in this process.
+"""The local model in this process.
 
 What is covered: one model, one state, one stream at a time; the state after reading a user's context is kept
 in memory per scope, what was read of the profile also sealed on disk, and neither ever serves another scope;
@@ -26,12 +26,9 @@ from cogenesis_langchain.writer.parts import (
     Prompt,
     Snapshots,
     TextOut,
-    Turn,
     Turnstile,
     is_set,
 )
-from cogenesis_langchain.writer.protocol import Writer
-from cogenesis_langchain.writer.remote import RemoteWriter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from cogenesis_langchain.fusion.distributions import Vocabulary
     from cogenesis_langchain.writer.states import KeptStates
     from cogenesis_langchain.writer.steps import LlamaSteps
-
-__all__ = ["LlamaCppWriter", "Prompt", "RemoteWriter", "Turn", "Writer"]
 
 
 class LlamaCppWriter:

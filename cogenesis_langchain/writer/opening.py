@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cogenesis_langchain import models
 from cogenesis_langchain.settings import LocalModelConfig
-from cogenesis_langchain.writer.local import LlamaCppWriter, RemoteWriter, Writer
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.protocol import Writer
+from cogenesis_langchain.writer.remote import RemoteWriter
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.states import KeptStates

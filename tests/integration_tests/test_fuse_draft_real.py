@@ -14,7 +14,8 @@ from cogenesis_langchain.fuse.draft import fuse_draft
 from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import combiner
 from cogenesis_langchain.types import Draft, TokenTrace, TopLogprobs
-from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Prompt, Turn
 
 pytestmark = pytest.mark.integration
 PERSONAL: Prompt = (

@@ -9,7 +9,8 @@ from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.detect import lexicon
 from cogenesis_langchain.errors import ModelMissingError
 from cogenesis_langchain.rewrite import rewrite
-from cogenesis_langchain.writer.local import LlamaCppWriter, Turn
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Turn
 
 pytestmark = pytest.mark.integration
 NAME = "qwen2.5-coder-1.5b-instruct"

@@ -16,7 +16,8 @@ from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.crypto import Keys
 from cogenesis_langchain.errors import ModelCorruptError, ModelMissingError, WriterError
 from cogenesis_langchain.writer.llama import CHUNK
-from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Prompt, Turn
 from cogenesis_langchain.writer.states import KeptStates
 
 pytestmark = pytest.mark.integration
@@ -167,7 +168,8 @@ def test_a_cut_model_file_is_corrupt(model: Path, tmp_path: Path) -> None:
 def test_llama_cpp_prints_nothing(model: Path) -> None:
     """Loading, reading and writing leave stdout and stderr alone: their lines may quote text."""
     code = (
-        "import sys; from cogenesis_langchain.writer.local import *; "
+        "import sys; from cogenesis_langchain.writer.local import LlamaCppWriter; "
+        "from cogenesis_langchain.writer.parts import Turn; "
         "from cogenesis_langchain.chat_templates import template; "
         "w = LlamaCppWriter(sys.argv[1], template('chatml'), n_ctx=256); "
         "list(w.write((Turn('user', ('hello',)),), scope='', max_tokens=2)); w.close()"

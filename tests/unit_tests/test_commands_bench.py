@@ -13,7 +13,7 @@ from cogenesis_langchain.commands import bench_detect, bench_fuse
 from cogenesis_langchain.commands.bench import _Tap, app
 from cogenesis_langchain.commands.ratios import Ratio, by_turns, speed_of
 from cogenesis_langchain.types import Draft
-from cogenesis_langchain.writer.local import Turn
+from cogenesis_langchain.writer.parts import Turn
 
 
 def test_a_ratio_knows_its_good_side() -> None:

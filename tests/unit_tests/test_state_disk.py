@@ -17,7 +17,8 @@ from cogenesis_langchain.engine import Engine
 from cogenesis_langchain.errors import StoreError, WriterError
 from cogenesis_langchain.writer import local as writer_module
 from cogenesis_langchain.writer import states as writer_states
-from cogenesis_langchain.writer.local import LlamaCppWriter, Prompt, Turn
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Prompt, Turn
 from cogenesis_langchain.writer.states import KeptStates
 from tests.unit_tests.test_writer import SPECIAL, FakeLlama
 

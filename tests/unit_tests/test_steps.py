@@ -17,8 +17,8 @@ from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.errors import WriterError
 from cogenesis_langchain.writer import local as writer_module
 from cogenesis_langchain.writer.llama import CHUNK
-from cogenesis_langchain.writer.local import LlamaCppWriter, Turn
-from cogenesis_langchain.writer.parts import Prompt
+from cogenesis_langchain.writer.local import LlamaCppWriter
+from cogenesis_langchain.writer.parts import Prompt, Turn
 from cogenesis_langchain.writer.protocol import Stepping
 
 V = 200

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from cogenesis_langchain.errors import ConfigError, WriterError
-from cogenesis_langchain.writer.local import RemoteWriter, Turn
+from cogenesis_langchain.writer.parts import Turn
+from cogenesis_langchain.writer.remote import RemoteWriter
 
 PROMPT = (Turn("system", ("Write.",)), Turn("user", ("About me: Ada Quill (fictional). ", "Write a poem.")))
 SSE, JSON = "text/event-stream", "application/json; charset=utf-8"
