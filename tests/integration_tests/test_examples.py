@@ -36,7 +36,7 @@ def policy_file(folder: Path, cloud: RecordingCloud, data: dict[str, Any]) -> Pa
     """`data` with the cloud on loopback, the small model as writer, and a store in `folder`."""
     models = {
         "cloud": {"provider": "openai_compatible", "model": "recording", "base_url": cloud.base_url},
-        "local": {"provider": "llama_cpp", "model": SMALL, "n_ctx": 2048, "max_tokens": 60, "n_threads": 2},
+        "local": {"provider": "llama_cpp", "model": SMALL, "n_ctx": 2048, "max_tokens": 24},
     }
     path = folder / "policy.yaml"
     path.write_text(yaml.safe_dump(data | {"models": models, "store": {"path": str(folder / "store")}}))
