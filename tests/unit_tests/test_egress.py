@@ -744,14 +744,16 @@ def test_cancelled_task_closes_its_connection(make: Callable[..., Cloud], audit:
 
     async def cancelled(cloud: Cloud, outbound: Outbound) -> None:
         task = asyncio.create_task(cloud.asend(outbound, permit(outbound)))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while statuses(audit) != ["sent"]:  # until the answer has begun
+                await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         pools = [inner._pool for inner in cloud._async._transport._loops.values()]  # type: ignore[attr-defined]
         assert all(c.is_idle() or c.is_closed() for pool in pools for c in pool.connections)
 
-    with RecordingCloud(default=Reply(drip_s=0.1)) as server:
+    with RecordingCloud(default=Reply("word " * 1000, drip_s=0.1)) as server:
         cloud = make(server.base_url)
         asyncio.run(cancelled(cloud, cloud.prepare(public("hello"), stream=True)))
     assert statuses(audit) == ["sent"]
