@@ -12,9 +12,8 @@ from pydantic_core import ErrorDetails
 
 from cogenesis_langchain.catalogue import catalogue
 from cogenesis_langchain.faults import Fault, KeyPath, dotted, nearest, suggest
-from cogenesis_langchain.policy import All, Any_, Condition, Match, Not, Policy
 from cogenesis_langchain.route import sends_unlabelled
-from cogenesis_langchain.types import Level, Route
+from cogenesis_langchain.types import All, Any_, Condition, Level, Match, Not, Policy, Route
 
 if TYPE_CHECKING:
     from cogenesis_langchain.config import Config

@@ -22,7 +22,6 @@ from cogenesis_langchain.advice import advice, faults_of, not_set
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.faults import Fault, KeyPath, suggest
 from cogenesis_langchain.files import under_home
-from cogenesis_langchain.policy import Policy
 from cogenesis_langchain.routing_config import RoutingConfig, read_policy, rule_faults
 from cogenesis_langchain.sections import ENV_PREFIX, Keyed, Section, expanded
 from cogenesis_langchain.settings import (
@@ -33,6 +32,7 @@ from cogenesis_langchain.settings import (
     StoreConfig,
     VocabularyConfig,
 )
+from cogenesis_langchain.types import Policy
 
 __all__ = ["PRESETS", "Config", "json_schema", "load", "preset_text", "user_file"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from cogenesis_langchain import route as routing
 from cogenesis_langchain.engine import Engine
-from cogenesis_langchain.policy import LOCAL, Decision, Signals
 from cogenesis_langchain.request import NOT_SENT, Request, why
 from cogenesis_langchain.state import RouterContext, strays
 from cogenesis_langchain.telling import asked
-from cogenesis_langchain.types import Level, Route, Step
+from cogenesis_langchain.types import Decision, Level, Route, Signals, Step
 
 EVERYTHING = frozenset(Route)
+_LOCAL = Step(Route.LOCAL)
 _OF_STORE = frozenset(("spans", "entity", "known_values", "context_overlap"))
 """Signals of rules into which the user's store goes."""
 _BY_RULE = "a rule of the policy counts what of the request is known of the user"
@@ -48,7 +48,7 @@ def decide_now(request: Request, signals: Mapping[str, Any] | None = None) -> tu
         decision = replace(decision, reasons=(*decision.reasons, _NOT_ALLOWED))
     if decision.step.route is Route.CLOUD and strays(request.state, context):
         reasons = (*decision.reasons, _STRAYS)
-        decision = replace(decision, step=LOCAL, reasons=reasons, on_failure=())
+        decision = replace(decision, step=Step(Route.LOCAL), reasons=reasons, on_failure=())
     decision, told = _within_caps(request, decision)
     if missing and any("cannot run here" in reason for reason in decision.reasons):
         told.append(f"{missing}: nothing is sent")
@@ -70,8 +70,8 @@ def settle(request: Request) -> tuple[Decision, dict[str, str | None], list[str]
             wished = Request(request.engine, {**request.state, **place}, request.context)  # type: ignore[typeddict-item]
             wished.vetoed(_BY_RULE, decision.step)
     except NOT_SENT as error:
-        told = [*told, f"{why(error)}: {LOCAL}"]
-        decision = replace(decision, step=max(decision.step, LOCAL, key=lambda step: step.rank), ask=False)
+        told = [*told, f"{why(error)}: {_LOCAL}"]
+        decision = replace(decision, step=max(decision.step, _LOCAL, key=lambda step: step.rank), ask=False)
     return decision, book, told
 
 
@@ -105,7 +105,7 @@ def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[s
     if not first.route.sends:
         return decision, []
     lower = [Step(first.route, level) for level in Level] if first.route in routing.LEVELLED else []
-    ahead = [step for step in (*lower, *decision.on_failure, LOCAL) if step.rank > first.rank]
+    ahead = [step for step in (*lower, *decision.on_failure, _LOCAL) if step.rank > first.rank]
     reason = ""
     try:
         for step in [first, *sorted(dict.fromkeys(ahead), key=lambda step: step.rank)]:
@@ -114,7 +114,7 @@ def _within_caps(request: Request, decision: Decision) -> tuple[Decision, list[s
             if not over:
                 break
     except NOT_SENT as error:
-        step, reason = LOCAL, why(error)
+        step, reason = _LOCAL, why(error)
     if step == first:
         return decision, []
     told = f"{reason}: {step}"

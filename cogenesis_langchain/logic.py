@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from cogenesis_langchain.policy import All, Any_, Compare, Condition, Match, Not, Signals
+from cogenesis_langchain.types import All, Any_, Compare, Condition, Match, Not, Signals
 
 SETS = {"entity": "entities", "tag": "tags"}
 WORDS = ("kind", "topic", "user", "label")

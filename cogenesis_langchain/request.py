@@ -26,10 +26,9 @@ from cogenesis_langchain.errors import (
 from cogenesis_langchain.gate.permit import Permit
 from cogenesis_langchain.interning import by_others, role_of, stored_message, text_of
 from cogenesis_langchain.known.matcher import KnownValues
-from cogenesis_langchain.policy import Decision
 from cogenesis_langchain.state import RunContext
 from cogenesis_langchain.telling import Telling, as_step, asked
-from cogenesis_langchain.types import KnownValue, Outbound, Receipt, Route, Step
+from cogenesis_langchain.types import Decision, KnownValue, Outbound, Receipt, Route, Step
 from cogenesis_langchain.writer.parts import Prompt
 from cogenesis_langchain.writer.prompt import writing_prompt
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from cogenesis_langchain.config import Config
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.gate.allow import AllowList
-from cogenesis_langchain.policy import Policy
+from cogenesis_langchain.types import Policy
 from cogenesis_langchain.vault.vault import Bounds, Vault
 
 if TYPE_CHECKING:

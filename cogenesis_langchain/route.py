@@ -10,9 +10,19 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from cogenesis_langchain.logic import holds, names, satisfiable, unknown
-from cogenesis_langchain.policy import LOCAL, Decision, Match, Not, Policy, Rule, Signals
-from cogenesis_langchain.types import Level, Route, Step
+from cogenesis_langchain.types import (
+    Decision,
+    Level,
+    Match,
+    Not,
+    Policy,
+    Route,
+    Rule,
+    Signals,
+    Step,
+)
 
+LOCAL = Step(Route.LOCAL)
 LEVELLED = (Route.SKETCH, Route.FUSE, Route.LIVE)
 """Routes that tell a generic task."""
 

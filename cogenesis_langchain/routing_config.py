@@ -9,11 +9,10 @@ from pydantic import Field, WithJsonSchema, model_validator
 
 from cogenesis_langchain import rules
 from cogenesis_langchain.faults import Fault, KeyPath
-from cogenesis_langchain.policy import Policy, Rule
 from cogenesis_langchain.route import LEVELLED, problems
 from cogenesis_langchain.rules import Closed
 from cogenesis_langchain.sections import Name, Section
-from cogenesis_langchain.types import Level, Route, Step
+from cogenesis_langchain.types import Level, Policy, Route, Rule, Step
 
 _DECISIONS: KeyPath = ("routing", "decisions")
 

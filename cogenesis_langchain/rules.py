@@ -13,7 +13,7 @@ from typing import Any
 
 from cogenesis_langchain.faults import Fault, KeyPath, suggest
 from cogenesis_langchain.logic import COUNTS, NUMBERS, SETS, SIGNALS, WORDS
-from cogenesis_langchain.policy import All, Any_, Compare, Condition, Match, Not
+from cogenesis_langchain.types import All, Any_, Compare, Condition, Match, Not
 
 _GROUPS = ("any", "all", "not")
 Closed = Callable[[str], Collection[str] | None]

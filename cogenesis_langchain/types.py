@@ -38,7 +38,15 @@ class Level(StrEnum):
     KIND = "kind"
 
 
-_ROUTE_RANK = dict(zip(Route, (0, 1, 2, 3, 3, 4, 5), strict=True))  # a draft is as private as a sketch
+_ROUTE_RANK = {
+    Route.CLOUD: 0,
+    Route.MASK: 1,
+    Route.LIVE: 2,
+    Route.FUSE: 3,
+    Route.SKETCH: 3,
+    Route.LOCAL: 4,
+    Route.BLOCK: 5,
+}
 _LEVEL_RANK = {None: 0, Level.FREE: 0, Level.TOPIC: 1, Level.KIND: 2}
 
 
@@ -276,6 +284,10 @@ class Outbound:
         """Hex SHA-256 of the UTF-8 body: what an approval and a receipt bind to."""
         return hashlib.sha256(self.body.encode()).hexdigest()
 
+    def as_dict(self) -> dict[str, str]:
+        """JSON form."""
+        return {"endpoint": self.endpoint, "body": self.body}
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -293,3 +305,104 @@ class Receipt:
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+# --- What `route.decide` reads -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Facts about one request. None means unknown, and unknown means local."""
+
+    entities: frozenset[str] | None = None
+    spans: int | None = None
+    known_values: int | None = None
+    kind: str | None = None
+    topic: str | None = None
+    length: int | None = None
+    context_overlap: float | None = None
+    turns: int | None = None
+    user: str | None = field(default=None, repr=False)
+    tags: frozenset[str] = frozenset()
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """True where the signal equals (or holds) any of `values`."""
+
+    signal: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A number within bounds; an omitted bound does not count."""
+
+    signal: str
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any_:
+    """At least one condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The condition does not hold."""
+
+    condition: Condition
+
+
+Condition = Match | Compare | All | Any_ | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One routing decision of the policy file."""
+
+    name: str
+    priority: int
+    when: Condition
+    step: Step
+    ask: bool = False
+    on_failure: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The routing part of the config, highest priority first."""
+
+    rules: tuple[Rule, ...] = ()
+    default: Step = Step(Route.LOCAL)
+    observe: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step that the file names, those after a failure included."""
+        named = (step for rule in self.rules for step in (rule.step, *rule.on_failure))
+        return (*named, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What `route.decide` chose and why. Reasons never quote the request."""
+
+    step: Step
+    reasons: tuple[str, ...]
+    rule: str | None = None
+    ask: bool = False
+    on_failure: tuple[Step, ...] = ()

@@ -13,9 +13,8 @@ from cogenesis_langchain.gate.shape import parse
 from cogenesis_langchain.interning import text_of
 from cogenesis_langchain.known.matcher import SOURCE as KNOWN
 from cogenesis_langchain.known.matcher import KnownValues
-from cogenesis_langchain.policy import Decision, Policy, Signals
 from cogenesis_langchain.state import RouterContext
-from cogenesis_langchain.types import PrivateSpan
+from cogenesis_langchain.types import Decision, Policy, PrivateSpan, Signals
 
 if TYPE_CHECKING:
     from cogenesis_langchain.engine import Engine

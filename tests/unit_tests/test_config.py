@@ -16,9 +16,8 @@ from cogenesis_langchain.config import PRESETS, Config, json_schema, load, prese
 from cogenesis_langchain.endpoints import check_endpoint, is_loopback, origin
 from cogenesis_langchain.errors import ConfigError
 from cogenesis_langchain.models import cache_dir
-from cogenesis_langchain.policy import All, Any_, Compare, Match, Not
 from cogenesis_langchain.sections import EnvironmentKey
-from cogenesis_langchain.types import Level, Route, Step
+from cogenesis_langchain.types import All, Any_, Compare, Level, Match, Not, Route, Step
 
 DESIGN = """\
 version: 1

@@ -6,19 +6,21 @@ from hypothesis import strategies as st
 
 from cogenesis_langchain import route
 from cogenesis_langchain.logic import holds, satisfiable
-from cogenesis_langchain.policy import (
+from cogenesis_langchain.types import (
     All,
     Any_,
     Compare,
     Condition,
     Decision,
+    Level,
     Match,
     Not,
     Policy,
+    Route,
     Rule,
     Signals,
+    Step,
 )
-from cogenesis_langchain.types import Level, Route, Step
 
 KNOWN = Signals(
     entities=frozenset({"PERSON"}),
