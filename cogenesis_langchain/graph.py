@@ -1,6 +1,6 @@
 """The privacy router: wiring only. Read `build` from top to bottom: that is the way of a request.
 
-intern -> detect -> recall -> generalize -> decide -> (generic | mask | cloud)
+intern -> detect -> recall -> generalize -> decide -> (sketch | fuse | live | mask | cloud)
        -> ask -> send -> write -> finish -> restore
 """
 
@@ -59,10 +59,10 @@ def create_privacy_router(
 
 
 _NODES = (
-    *("detect", "recall", "generalize", "decide"),
-    *("generic", "mask", "cloud", "ask"),
-    *("send", "write", "block", "finish"),
-)
+    "detect", "recall", "generalize", "decide", "mask", "cloud", "ask", "send", "write", "block", "finish",
+)  # fmt: skip
+_GENERIC = tuple(route.value for route in LEVELLED)
+"""Nodes that prepare the same task; what is asked with it differs."""
 
 
 def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput, RouterOutput]:
@@ -73,12 +73,14 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     )
     for name in _NODES:
         graph.add_node(name, guarded(getattr(nodes, name, None) or getattr(sending, name)))
+    for name in _GENERIC:
+        graph.add_node(name, guarded(nodes.generic))
     graph.add_edge(START, "detect")
     graph.add_edge("detect", "recall")
     graph.add_conditional_edges("recall", nodes.wants_task, {True: "generalize", False: "decide"})
     graph.add_edge("generalize", "decide")
     graph.add_conditional_edges("decide", _by_route, _PLACES)
-    for name in ("generic", "mask", "cloud"):
+    for name in (*_GENERIC, "mask", "cloud"):
         graph.add_conditional_edges(name, _prepared, ["ask", "send", *_PLACES, "finish"])
     graph.add_conditional_edges("ask", _approved, ["send", *_PLACES, "finish"])
     graph.add_conditional_edges("send", _answered, [*_PLACES, "finish"])
@@ -88,7 +90,7 @@ def build(engine: Engine) -> StateGraph[RouterState, RouterContext, RouterInput,
     return graph
 
 
-_PLACES = ["generic", "mask", "cloud", "write", "block", "finish"]
+_PLACES = [*_GENERIC, "mask", "cloud", "write", "block", "finish"]
 
 
 def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
@@ -97,7 +99,7 @@ def _by_route(state: RouterState, runtime: Runtime[RouterContext]) -> str:
         return "finish" if runtime.context.dry_run else "write"
     if state["route"] == Route.BLOCK:
         return "finish" if runtime.context.dry_run else "block"
-    return "generic" if Route(state["route"]) in LEVELLED else state["route"]
+    return state["route"]
 
 
 def _prepared(state: RouterState, runtime: Runtime[RouterContext]) -> str:

@@ -204,7 +204,7 @@ class _Demo(Listener):
         elif name == "decide":
             head = f"route {update['route']}" + (f", level {update['level']}" if update["level"] else "")
             self._show("Decision", Text("\n".join([head, *(f"- {reason}" for reason in update["reasons"])])))
-        elif name in ("generic", "mask", "cloud") and update.get("outbound"):
+        elif name in ("sketch", "fuse", "live", "mask", "cloud") and update.get("outbound"):
             leaving = update["outbound"][-1]
             self._show(f"Exactly these bytes leave, to {leaving['endpoint']}", Text(leaving["body"]))
         elif name == "send" and update.get("sketch"):

@@ -571,7 +571,7 @@ def test_a_run_that_is_taken_up_again_pays_for_other_bytes(
     router = create_privacy_router(engine=engine, user_id=USER, checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "t"}}
     router.invoke(INSTRUCTION, thread)
-    before = next(one.config for one in router.get_state_history(thread) if one.next == ("generic",))
+    before = next(one.config for one in router.get_state_history(thread) if one.next == ("sketch",))
     since = KnownValues([KnownValue(TOPIC, "DECLARED", "declared")])
     monkeypatch.setattr(engine, "known", lambda *_: since)
     router.invoke(None, before)
