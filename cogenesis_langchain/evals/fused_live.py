@@ -59,8 +59,8 @@ class Walk:
 
     `nll` (tokens,) nats of a true text's tokens; `asked`: (tokens of the text so far, the shadow as it went
     up); `heard`: tokens with a cloud's list; `released`: tokens of the shadow; `same`: tokens that both have
-    at the same place; `charged`: nats, with what went up; `spent`: by the shadow as a whole; `stopped`: the
-    gate found a known value in it.
+    at the same place; `charged`: nats, with what went up; `spent`: by the shadow as a whole; `stopped`: it
+    held a known value, which the gate found.
     """
 
     text: str = field(repr=False)
