@@ -99,7 +99,7 @@ def test_with_the_cloud_killed_it_is_answered_here(engine: Engine) -> None:
     with RecordingCloud() as gone:
         base_url = gone.base_url
     policy = demo_policy(None, base_url, engine.data_dir)
-    policy["models"]["local"] = {"max_tokens": 8}
+    policy["models"]["local"] = {"max_tokens": 16}
     rooms = {name: getattr(engine, name) for name in ("embedder", "detector", "store", "writer")}
     router = create_privacy_router(engine=Engine(load(policy), **rooms), user_id=demo_request()["user"])
     found = router.invoke(demo_request()["instruction"])
