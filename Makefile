@@ -38,7 +38,7 @@ test: models  ## the whole test suite but the minutes-long ones
 	$(BIN)/cogenesis models pull smollm2-135m-instruct
 	$(BIN)/python -m pytest -m "not full"
 
-test-quick: $(READY)  ## the unit tests: no models, no sockets
+test-quick: $(READY)  ## the unit tests: no models, no network but loopback
 	$(BIN)/python -m pytest tests/unit_tests
 
 test-full: models  ## everything, with other generated examples in every run
@@ -55,6 +55,7 @@ type: $(READY)  ## mypy
 bench: models  ## the speed goals, as ratios within one run
 	$(BIN)/cogenesis bench write
 	$(BIN)/cogenesis bench detect
+	$(BIN)/cogenesis bench fuse
 
 lock: $(UV)  ## renew requirements.lock: names, versions and hashes, no addresses
 	$(UV) pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
