@@ -23,6 +23,7 @@ from cogenesis_langchain.cloud import Cloud
 from cogenesis_langchain.errors import CloudError
 from cogenesis_langchain.files import make_folder, write_whole
 from cogenesis_langchain.gate.permit import Permit
+from cogenesis_langchain.ledger import PROBE
 from cogenesis_langchain.logprobs import LISTED
 from cogenesis_langchain.prompt_files import sections
 from cogenesis_langchain.types import (
@@ -41,6 +42,8 @@ LISTS = (200, LISTED, 5)
 """How many candidates are asked for, until an endpoint gives them."""
 AGAIN_S = 3600.0
 """How long an endpoint that could not do something is not asked again."""
+_TICK_S = 0.05
+_CONTINUED = ("continuation", "completions_logprobs")
 _TOKENS = 4
 _CANNOT = frozenset({200, 400, 404, 405, 415, 422, 500, 501})  # 200: an answer that is of no use
 _NEXT = b","  # how the pinned text goes on; no new answer begins so
@@ -100,7 +103,7 @@ def _tried(cloud: Cloud, user: str, route: Route, outbound: Outbound) -> tuple[D
     """What comes back; empty where the endpoint cannot do this."""
     nothing = _Nothing()
     permit = Permit(
-        outbound.sha256, outbound.endpoint, route, nothing, nothing, bits=0.0, about="probe", user=user
+        outbound.sha256, outbound.endpoint, route, nothing, nothing, bits=0.0, about=PROBE, user=user
     )
     try:
         return cloud.drafts(outbound, permit)
@@ -139,15 +142,45 @@ class Kept:
         self._path = path
         self._seen: dict[str, Any] = {}
         self._asking = threading.Lock()
+        self._failed: tuple[float, str] | None = None
 
-    def of(self, cloud: Cloud, model: str, *, live: bool, user: str = "", anew: bool = False) -> Capabilities:
-        """What is known of `cloud`, else what it answers now; one at a time asks. Raises as `ask` does."""
-        with self._asking:
+    def of(
+        self,
+        cloud: Cloud,
+        model: str,
+        *,
+        live: bool,
+        user: str = "",
+        anew: bool = False,
+        cancel: threading.Event | None = None,
+    ) -> Capabilities:
+        """What is known of `cloud`, else what it answers now. Raises as `ask` does.
+
+        One at a time asks; who waited meanwhile shares its answer, also that nobody answers. CloudError
+        where `cancel` is set before it is one's turn.
+        """
+        came = time.monotonic()
+        if not anew and (known := self.get(cloud.endpoint, model, live=live)):
+            return known
+        while not self._asking.acquire(timeout=_TICK_S):
+            _check(cancel)
+        try:
+            _check(cancel)
             found = None if anew else self.get(cloud.endpoint, model, live=live)
-            if found is None:
-                found = ask(cloud, live=live, user=user)
-                self.put(cloud.endpoint, model, found, live=live)
-            return found
+            return found or self._asked(cloud, model, live, user, came)
+        finally:
+            self._asking.release()
+
+    def _asked(self, cloud: Cloud, model: str, live: bool, user: str, came: float) -> Capabilities:
+        if self._failed is not None and self._failed[0] >= came:
+            raise CloudError(self._failed[1])
+        try:
+            found = ask(cloud, live=live, user=user)
+        except CloudError as error:
+            self._failed = time.monotonic(), str(error)
+            raise
+        self.put(cloud.endpoint, model, found, live=live)
+        return found
 
     def get(self, endpoint: str, model: str, *, live: bool) -> Capabilities | None:
         """What is known of `model` at `endpoint`; None where it is to be asked."""
@@ -160,14 +193,21 @@ class Kept:
     def put(self, endpoint: str, model: str, found: Capabilities, *, live: bool) -> None:
         """Keep what was found; `live` says whether it was asked how it goes on with a text."""
         name, entry = f"{endpoint} {model}", asdict(found) | {"live": live, "asked": time.time()}
+        kept: dict[str, Any] = {}
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            kept = dict(json.loads(self._path.read_bytes()))
+        if not live and (before := _read(kept.get(name), True)):  # of which nobody asked now
+            entry |= {one: getattr(before, one) for one in _CONTINUED} | {"live": True}
         self._seen[name] = entry
         with suppress(OSError):
-            kept: dict[str, object] = {}
-            with suppress(OSError, ValueError, RecursionError):
-                kept = dict(json.loads(self._path.read_bytes()))
             kept[name] = entry
             make_folder(self._path.parent)
             write_whole(self._path, json.dumps(kept, indent=1).encode(), durable=False)
+
+
+def _check(cancel: threading.Event | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise CloudError("stopped before the cloud was asked what it can do")
 
 
 def _read(entry: Any, live: bool) -> Capabilities | None:

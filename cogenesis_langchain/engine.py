@@ -51,11 +51,18 @@ class Engine(Rooms):
             return given(instruction)
         return generalize(instruction, self.vocabulary, self.embedder, self.writer)
 
-    def capabilities(self, *, probe: bool = True, anew: bool = False, user: str = "") -> Capabilities | None:
+    def capabilities(
+        self,
+        *,
+        probe: bool = True,
+        anew: bool = False,
+        user: str = "",
+        cancel: threading.Event | None = None,
+    ) -> Capabilities | None:
         """What the cloud can do for route fuse; None where that is not known and `probe` is False.
 
         Asked once for `user`, with constant bytes through the gate, and kept; `anew` asks whatever is kept.
-        Raises what a send raises.
+        `cancel` ends the waiting for another request's probe. Raises what a send raises.
         """
         from cogenesis_langchain.capabilities import Kept
 
@@ -65,7 +72,7 @@ class Engine(Rooms):
             return given
         kept = self._room("abilities", lambda: Kept(self.data_dir / "capabilities.json"))
         if probe:
-            return kept.of(self.cloud, cloud.model, live=live, user=user, anew=anew)
+            return kept.of(self.cloud, cloud.model, live=live, user=user, anew=anew, cancel=cancel)
         return kept.get(self.cloud.endpoint, cloud.model, live=live)
 
     def combiner(self, vocabulary: TokenVocabulary | None = None) -> Combiner:

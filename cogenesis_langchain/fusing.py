@@ -57,7 +57,7 @@ def continuation(request: Request, messages: list[CloudMessage], shadow: str) ->
     engine = request.engine
     prefix = Sendable(shadow, "trusted" if request.trusted else "shadow")
     # What nobody asked yet is not asked for a first body.
-    can = engine.capabilities(probe=bool(shadow), user=request.user)
+    can = engine.capabilities(probe=bool(shadow), user=request.user, cancel=request.context.cancel)
     return engine.cloud.prepare_continuation(
         messages,
         prefix,
@@ -95,7 +95,7 @@ def unable(request: Request, route: Route, *, probe: bool) -> str:
     engine.combiner()
     if not probe:
         return ""
-    can = engine.capabilities(user=request.user) or Capabilities()
+    can = engine.capabilities(user=request.user, cancel=request.context.cancel) or Capabilities()
     if route is Route.LIVE:
         return NO_CONTINUATION if can.continuation is None else ""
     return "" if can.chat_logprobs else NO_LOGPROBS

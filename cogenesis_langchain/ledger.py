@@ -38,6 +38,8 @@ from cogenesis_langchain.settings import LedgerConfig
 from cogenesis_langchain.types import GenericTask, Route
 
 CAP = "privacy.ledger"
+PROBE = "probe"
+"""What is asked of an endpoint itself, with constant words (`capabilities`); no other body is called so."""
 _COMPLETIONS = re.compile(r"(?<!/chat)/completions$")  # the other address of the same endpoint
 DAY = timedelta(hours=24)
 
@@ -158,10 +160,11 @@ class Ledger:
     ) -> str:
         """Why one more request does not fit under the caps; empty where it does.
 
-        `charges` are those of its account in the last 24 hours, `body` names what is to be sent, `digest` is
-        the SHA-256 of its bytes as far as they are known.
+        `charges` are those of its account in the last 24 hours. A probe takes no room: it tells nothing, and
+        what is asked for the sake of a text must not keep that text here. `body` names what is to be sent,
+        `digest` is the SHA-256 of its bytes as far as they are known.
         """
-        charges = list(charges)
+        charges = [one for one in charges if one.body != PROBE]
         before, caps = spent(charges), self.caps
         if caps.max_requests_per_day is not None and before.requests >= caps.max_requests_per_day:
             return f"{CAP}.max_requests_per_day, {caps.max_requests_per_day}, is reached"

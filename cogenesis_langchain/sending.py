@@ -147,7 +147,7 @@ class Sending:
         timings = dict(state["timings"])
         timings["total_ms"] = (time.perf_counter() - runtime.context.started) * 1000
         update: Update = {"timings": {name: round(value, 2) for name, value in timings.items()}}
-        if state["finish_reason"] == "length":
+        if state.get("finish_reason") == "length":  # an earlier version's thread has none
             setting = OF_CLOUD if state["route"] in (Route.MASK, Route.CLOUD) else OF_LOCAL
             update["warnings"] = [*state["warnings"], CUT.format(setting)]
         if not runtime.context.dry_run:

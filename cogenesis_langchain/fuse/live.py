@@ -42,6 +42,9 @@ FLOOR = 0.05
 """Share of the uncut public distribution in what the shadow is drawn from: nothing is ruled out."""
 
 
+_TINY = 1e-300  # what both models give no share at all still has a logarithm
+
+
 class Taste(Protocol):
     """How tokens are drawn from log-probabilities; `sampling.Sampler` is one.
 
@@ -242,7 +245,7 @@ class _Run:
             both *= more
             both[listed.ids] = named + np.exp(listed.logprobs)
             logs = generic + np.float32(np.log(more))
-            logs[listed.ids] = np.log(both[listed.ids])
+            logs[listed.ids] = np.log(np.maximum(both[listed.ids], _TINY))
         if self._taste is None:
             return np.asarray(both / both.sum())
         law = self._taste.law(logs + (self._steps.shadow_logits.max() - logs.max()))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +169,8 @@ def test_a_disk_that_refuses_is_no_reason_to_ask_again(tmp_path: Path) -> None:
 
 
 BROKEN = [
-    b"", b"\xff", b"[]", b'{"e m": 5}', b'{"e m": {"chat_logprobs": "x"}}', b'{"e m": {"chat_logprobs": 20}}',
+    b"", b"\xff", b"[]", b"null", b"[1]",
+    b'{"e m": 5}', b'{"e m": {"chat_logprobs": "x"}}', b'{"e m": {"chat_logprobs": 20}}',
     b'{"e m": {"chat_logprobs": "x", "completions_logprobs": 0, "samples": true, "continuation": null}}',
     b'{"e m": {"chat_logprobs": 20, "completions_logprobs": 0, "samples": true, "continuation": "own"}}',
     b'{"e m": {"chat_logprobs": 0, "completions_logprobs": 0, "samples":1, "continuation": null,"asked":""}}',
@@ -222,3 +225,80 @@ def test_a_probe_is_a_request_of_who_asked(make_engine: Callable[..., Any]) -> N
     assert account.user == engine.audit.ledger("dana")[0].user
     assert (account.spent.requests, account.spent.bits) == (len(engine.audit.receipts(user="dana")), 0.0)
     assert engine.audit.ledger("boris") == []
+
+
+class Slow:
+    """In place of `ask`: begins, waits, and finds the endpoint down."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on, self.times = threading.Event(), threading.Event(), 0
+
+    def __call__(self, *_: Any, **__: Any) -> Capabilities:
+        """Raises in the end."""
+        self.times += 1
+        self.begun.set()
+        assert self.go_on.wait(60)
+        raise CloudError("nobody answers")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """An endpoint that hangs."""
+    made = Slow()
+    monkeypatch.setattr(capabilities, "ask", made)
+    return made
+
+
+class Seen(threading.Event):
+    """A stop sign that tells when it was looked at, which who waits does again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = threading.Event()
+
+    def is_set(self) -> bool:
+        """As ever."""
+        self.looked.set()
+        return super().is_set()
+
+
+def test_who_waited_shares_the_failure(at: Callable[..., Cloud], slow: Slow, tmp_path: Path) -> None:
+    """A cloud that hangs is waited for once and not once by each; who comes later asks anew."""
+    kept, cloud, signs = Kept(tmp_path / "c.json"), at(), [Seen() for _ in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(kept.of, cloud, "m", live=False)]
+        assert slow.begun.wait(60)
+        asking += [pool.submit(kept.of, cloud, "m", live=False, cancel=sign) for sign in signs]
+        assert all(sign.looked.wait(60) for sign in signs)
+        slow.go_on.set()
+        assert [str(one.exception(60)) for one in asking] == ["nobody answers"] * 4
+    assert slow.times == 1
+    with pytest.raises(CloudError, match="nobody"):
+        kept.of(cloud, "m", live=False)
+    assert slow.times == 2
+
+
+def test_who_is_stopped_waits_no_longer_and_asks_nothing(
+    at: Callable[..., Cloud], slow: Slow, tmp_path: Path
+) -> None:
+    """Ctrl-C does not wait for another request's probe."""
+    kept, cloud, cancel = Kept(tmp_path / "c.json"), at(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        asking = pool.submit(kept.of, cloud, "m", live=False)
+        assert slow.begun.wait(60)
+        waiting = pool.submit(kept.of, cloud, "m", live=False, cancel=cancel)
+        cancel.set()
+        with pytest.raises(CloudError, match="stopped"):
+            waiting.result(60)
+        slow.go_on.set()
+        with pytest.raises(CloudError, match="nobody"):
+            asking.result(60)
+    assert slow.times == 1
+
+
+def test_what_was_asked_for_less_forgets_nothing(tmp_path: Path) -> None:
+    """A policy without form live keeps what one with it has found in the same folder."""
+    path, able = tmp_path / "c.json", Capabilities(20, 0, samples=True, continuation="vllm")
+    Kept(path).put("e", "m", able, live=True)
+    Kept(path).put("e", "m", Capabilities(20, 0, samples=True), live=False)
+    assert Kept(path).get("e", "m", live=True) == able

@@ -196,12 +196,15 @@ def test_an_endpoint_without_logprobs_is_asked_for_a_sketch(
 
 
 def test_a_failed_probe_is_charged_once_to_who_asked(make_engine: EngineMaker, cloud: RecordingCloud) -> None:
-    """The next process sketches at once, and what one user's probe used up is still there for another."""
+    """The next process sketches at once; the probe stands in the user's account and takes no text's room."""
     cloud.able = Able(listed=0)
-    sections = {"routing": routed("fuse"), "privacy": {"ledger": {"max_requests_per_day": 5}}}
+    sections = {"routing": routed("fuse"), "privacy": {"ledger": {"max_requests_per_day": 2}}}
     for sent in (4, 5):  # three for the probe, one for each sketch
-        found = router_of(make_engine(**sections)).invoke(ASKED)
+        engine = make_engine(**sections)
+        found = router_of(engine).invoke(ASKED)
         assert (found["route"], len(cloud.bodies)) == ("sketch", sent)
+    (account,) = engine.audit.ledger(USER)
+    assert account.spent.requests == 5
     assert router_of(make_engine(**sections)).invoke(ASKED)["route"] == "local"
     engine = make_engine({"store": MemoryStore([ContextItem("note", "a note")], user="boris")}, **sections)
     found = create_privacy_router(engine=engine, user_id="boris").invoke(ASKED)
