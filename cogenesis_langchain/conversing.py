@@ -8,7 +8,7 @@ model goes on alone, and the answer says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -212,10 +212,18 @@ class Conversation:
     def _private(self) -> Callable[[bytes], bool]:
         """Whether a text so far may end inside something that must not show."""
         request = self.request
-        texts, spans = request.texts(), [PrivateSpan(**span) for span in request.state["spans"]]
-        found = [KnownValue(texts[one.message][one.start : one.end], one.type, "entity") for one in spans]
-        inside = Holding([*request.known().values, *found])
-        return lambda text: inside(text) or telling(text)
+        spans = [PrivateSpan(**span) for span in request.state["spans"]]
+        return withheld(request.known().values, request.texts(), spans)
+
+
+def withheld(
+    known: Iterable[KnownValue], texts: Sequence[str], spans: Iterable[PrivateSpan]
+) -> Callable[[bytes], bool]:
+    """What must not show in a shadow (`fuse.live.Private`): known values, `spans` of the request's `texts`,
+    and whatever is `telling`."""
+    found = [KnownValue(texts[one.message][one.start : one.end], one.type, "entity") for one in spans]
+    inside = Holding([*known, *found])
+    return lambda text: inside(text) or telling(text)
 
 
 def telling(text: bytes) -> bool:

@@ -21,6 +21,7 @@ from cogenesis_langchain.commands.common import (
 )
 from cogenesis_langchain.commands.fusion_tables import show
 from cogenesis_langchain.errors import InputError
+from cogenesis_langchain.logprobs import LISTED
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -60,7 +61,7 @@ def fusion(
     ] = None,
     k: Annotated[
         int, typer.Option("--k", min=0, help="Candidates that the endpoint lists; 0: as many as wanted.")
-    ] = 20,
+    ] = LISTED,
     epsilon: Annotated[
         list[float] | None,
         typer.Option(
@@ -225,7 +226,7 @@ def _folder(work: Path | None) -> Iterator[Path]:
 
 
 def _by_combiner(given: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
-    from cogenesis_langchain.evals.fusion_runs import FILES
+    from cogenesis_langchain.fusion.combiners import FILES
 
     found = {}
     for path in given:

@@ -163,7 +163,9 @@ def combiner(
 
     cogenesis train combiner --data dev.json --from 60 --work kept --out combiner.json
     """
-    ending = ".npz" if paper else ".json"
+    from cogenesis_langchain.fusion.combiners import FILES
+
+    ending = FILES["paper" if paper else "learned"]
     if to.suffix != ending:
         raise InputError(f"{to}: --out needs a name that ends in {ending}")
     check_target(to)

@@ -33,7 +33,7 @@ from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fuse.live import Taste, fuse_live
 from cogenesis_langchain.fuse.sampling import Sampler
 from cogenesis_langchain.fusion.combiners import Combiner
-from cogenesis_langchain.fusion.distributions import log_softmax
+from cogenesis_langchain.fusion.distributions import likeliest, log_softmax
 from cogenesis_langchain.fusion.shadow import Budget, Law
 from cogenesis_langchain.settings import LocalModelConfig
 from cogenesis_langchain.types import Draft, TokenTrace
@@ -94,7 +94,7 @@ class Forced:
         true = self._truth[len(self._nll)]
         logprobs = log_softmax(logits.astype(np.float32))
         self._nll.append(-float(logprobs[true]))
-        ids = np.union1d(np.argpartition(-logprobs, LIKELIEST)[:LIKELIEST], [true])
+        ids = np.union1d(likeliest(logprobs, LIKELIEST), [true])
         return Law(ids, np.exp(logprobs[ids].astype(np.float64)))
 
     def draw(self, law: Law) -> int:  # noqa: ARG002 - nothing is left to chance

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cogenesis_langchain.conversing import telling
+from cogenesis_langchain.conversing import withheld
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.fuse.live import Private
 from cogenesis_langchain.fuse.veil import veiled
-from cogenesis_langchain.known.holding import Holding
 from cogenesis_langchain.known.matcher import KnownValues
 from cogenesis_langchain.store.memory import MemoryStore
-from cogenesis_langchain.types import KnownValue
 
 if TYPE_CHECKING:
     from cogenesis_langchain.engine import Engine
@@ -36,11 +34,9 @@ def hidden(engine: Engine, person: Person) -> Hidden:
     store = MemoryStore(person.context(), values_of=engine.values_of)
     known = engine.with_rooms(store=store).known("person")
     task, detector = person.tasks[0], engine.detector
-    spans = detector.detect(task, known=known)
-    found = [KnownValue(task[one.start : one.end], one.type, "entity") for one in spans]
-    inside, least = Holding([*known.values, *found]), engine.config.privacy.gate.min_score
+    spans, least = detector.detect(task, known=known), engine.config.privacy.gate.min_score
 
     def veil(shadow: str) -> str:
         return veiled(shadow, [span for span in detector.detect(shadow) if span.score >= least])
 
-    return Hidden(known, lambda text: inside(text) or telling(text), veil)
+    return Hidden(known, withheld(known.values, [task], spans), veil)

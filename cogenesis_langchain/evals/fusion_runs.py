@@ -22,14 +22,12 @@ from cogenesis_langchain.evals.gold import Gold, Golds, Setting
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.fuse.asking import Live
 from cogenesis_langchain.fusion import learned
-from cogenesis_langchain.fusion.combiners import combiner
+from cogenesis_langchain.fusion.combiners import FILES, combiner
 from cogenesis_langchain.fusion.distributions import Vocabulary
 
 if TYPE_CHECKING:
     from cogenesis_langchain.writer.local import LlamaCppWriter
 
-FILES = {"learned": ".json", "paper": ".npz"}
-"""Combiners with coefficients, and what `cogenesis train combiner` calls their files."""
 COMPARED = ("the text", "the text, masked", "draft")
 """What is attacked beside the shadows of form live."""
 

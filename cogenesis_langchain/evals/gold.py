@@ -27,6 +27,7 @@ from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.persons import Person
 from cogenesis_langchain.evals.stand_in import InProcess
 from cogenesis_langchain.files import make_folder
+from cogenesis_langchain.fusion.distributions import likeliest
 from cogenesis_langchain.generalize import generalize, task_sentence
 from cogenesis_langchain.sketch import draft_messages
 from cogenesis_langchain.types import Level, Sendable
@@ -192,7 +193,7 @@ def _write(
     """Beside and renamed, so that an ended run leaves no half file. Owner-only, as the folder is."""
     ids, values = [], []
     for token in range(len(gold)):
-        best = [np.argpartition(-logs[token], WIDTH)[:WIDTH] for logs in whole.values()]
+        best = [likeliest(logs[token], WIDTH) for logs in whole.values()]
         union = np.unique(np.concatenate([*best, gold[token : token + 1]])).astype(np.int32)
         ids.append(union)
         values.append(np.stack([logs[token, union] for logs in whole.values()]).astype(np.float32))

@@ -17,6 +17,7 @@ from cogenesis_langchain import models
 from cogenesis_langchain.chat_templates import template
 from cogenesis_langchain.errors import InputError
 from cogenesis_langchain.evals.posterior import log_softmax
+from cogenesis_langchain.fusion.distributions import likeliest
 from cogenesis_langchain.types import Draft, TopLogprobs
 from cogenesis_langchain.writer.parts import Prompt, common_prefix
 
@@ -111,7 +112,7 @@ class InProcess:
             logs = _logs(self._llama.last_logits())[0]
 
     def _position(self, logs: NDArray[np.float32], token: int, k: int) -> TopLogprobs:
-        best = np.argpartition(-logs, k)[:k]
+        best = likeliest(logs, k)
         best = best[np.argsort(-logs[best], kind="stable")]
         listed = [(piece, float(logs[i])) for i in best if (piece := self.piece(int(i)))]
         return TopLogprobs(

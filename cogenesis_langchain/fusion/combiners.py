@@ -86,6 +86,8 @@ _MADE: Mapping[str, Callable[[Path | None], Mix]] = {
     "paper": _paper,
 }
 COMBINERS = tuple(_MADE)
+FILES = {"learned": ".json", "paper": ".npz"}
+"""Those with coefficients, and how the names of their files end."""
 
 
 def combiner(name: str, *, control: NDArray[np.bool_] | None = None, path: Path | None = None) -> Combiner:

@@ -150,7 +150,7 @@ def scalars(head: Head, seen: Seen) -> NDArray[np.float64]:
 def _named(listed: Listed, size: int) -> Ids:
     kept = listed.ids < size
     ids, logprobs = listed.ids[kept], listed.logprobs[kept]
-    return ids if len(ids) <= WIDTH else ids[np.argpartition(logprobs, -WIDTH)[-WIDTH:]]
+    return ids[likeliest(logprobs, WIDTH)]
 
 
 def _entropy(probs: Floats, logprobs: Floats, rest: float) -> float:

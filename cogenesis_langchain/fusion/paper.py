@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogenesis_langchain.errors import ConfigError, ModelCorruptError
-from cogenesis_langchain.fusion.distributions import Floats, log_softmax
+from cogenesis_langchain.fusion.distributions import Floats, likeliest, log_softmax
 from cogenesis_langchain.fusion.features import Seen
 
 TOP = 10
@@ -74,8 +74,7 @@ def scheduled(position: int) -> bool:
 
 def candidates(seen: Seen) -> list[tuple[NDArray[np.int64], Floats]]:
     """(ids, probabilities) of the likeliest tokens of the local model, and of the cloud; -1 is no token."""
-    size = min(TOP, len(seen.local))
-    local = np.argpartition(seen.local, -size)[-size:]
+    local = likeliest(seen.local, TOP)
     best = np.argsort(-seen.listed.logprobs, kind="stable")[:TOP]
     named, kept = seen.listed.ids[best], seen.facts.kept
     shares = np.exp(seen.local[local]), np.exp(seen.listed.logprobs[best])
